@@ -1,0 +1,133 @@
+// What goes into the log: commands, the input of the state machine. A command holds no result, so any
+// ordered log can carry it and every replica derives the same results. Values only; no behaviour.
+//
+// Invariant: DecodeOperation and DecodeHeader accept exactly what their encoders write, within the limits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "index/filter.h"
+#include "index/hash.h"
+#include "index/types.h"
+#include "index/value.h"
+
+namespace stele::index {
+
+// FROZEN: on disk. Numbers are never reused.
+enum class OperationKind : uint8_t {
+  kUpsert = 1,
+  kInsert = 2,
+  kUpdateAttributes = 3,
+  kDelete = 4,
+  kDeleteByFilter = 5,
+  kCreateCollection = 6,
+  kDropCollection = 7,
+  kGenesis = 8,          // first entry of a new log
+  kRestore = 9,          // first entry of a log that continues a snapshot of another
+  kUpgrade = 10,         // sets the rules version
+  kSnapshotSealed = 11,  // a snapshot was taken; changes no state
+  kContinuation = 12,    // reserved: a command split over slots of an external log
+};
+
+struct Precondition {
+  // FROZEN: on disk.
+  enum class Kind : uint8_t { kNone = 0, kMustNotExist = 1, kExpectedVersion = 2 };
+  Kind kind = Kind::kNone;
+  LogIndex version = 0;  // kExpectedVersion
+};
+
+struct CollectionConfig {
+  uint32_t dimension = 0;
+  Metric metric = Metric::kL2;
+  std::string description;
+};
+
+// One item of a command. Which members count depends on the kind; the others stay empty.
+struct Operation {
+  OperationKind kind = OperationKind::kUpsert;
+  std::string collection;
+  std::string id;
+  Precondition precondition;
+  std::vector<int32_t> vector;  // raw Q16.16, admitted; normalised under COSINE
+  std::string attributes;       // EncodeAttributes
+  std::string document;
+  std::vector<std::string> removed;  // kUpdateAttributes: names, ascending
+  Filter filter;                     // kDeleteByFilter
+  uint32_t limit = 0;                // kDeleteByFilter: 1..kDeleteByFilterMax
+  CollectionConfig config;           // kCreateCollection
+  uint32_t rules_version = 0;        // kGenesis, kRestore, kUpgrade
+  LogId parent_log{};                // kRestore
+  LogIndex index = 0;                // kRestore: parent's index. kSnapshotSealed: its index
+  Hash log_root{};                   // kRestore: parent's log root
+  Hash snapshot_hash{};              // kRestore, kSnapshotSealed
+};
+
+std::string EncodeOperation(const Operation& operation);
+std::optional<Operation> DecodeOperation(std::string_view bytes);
+
+// Commitments to the parts of a record, and the root over them: docs/format.md, "Record commitment".
+struct RecordParts {
+  std::string_view id;
+  std::span<const int32_t> vector;
+  std::string_view attributes;  // encoded
+  // Part hash of the document; nothing where there is none.
+  std::optional<Hash> document;
+};
+Hash DocumentPart(std::string_view document);
+Hash RecordCommitment(const RecordParts& parts);
+
+Hash RecordKey(std::string_view collection, std::string_view id);
+Hash CollectionKey(std::string_view collection);
+
+// An operation with everything about it that needs no state. A pure function of the operation, so it may be
+// computed anywhere, on any number of threads, before Apply.
+struct PreparedOperation {
+  Operation operation;
+  std::string bytes;                  // EncodeOperation
+  Hash item{};                        // commitment of the item
+  Hash key{};                         // kUpsert .. kDelete: RecordKey
+  Hash record{};                      // kUpsert, kInsert: RecordCommitment
+  std::optional<Hash> document_part;  // kUpsert, kInsert
+};
+PreparedOperation Prepare(Operation operation);
+
+using RequestKey = std::array<uint8_t, 16>;
+
+struct CommandHeader {
+  LogId log_id{};
+  uint64_t term = 0;
+  uint32_t rules_version = kRulesVersion;
+  std::string request_id;  // empty for entries the server makes itself
+  std::string actor;
+  int64_t timestamp_micros = 0;  // never smaller than the previous entry's
+  int64_t clock_micros = 0;      // the clock as it was read
+  LogIndex known_index = 0;
+  std::optional<LogIndex> expected_state_index;
+  uint32_t item_count = 0;
+  Hash items_root{};
+};
+
+std::string EncodeHeader(const CommandHeader& header);
+std::optional<CommandHeader> DecodeHeader(std::string_view bytes);
+
+struct Command {
+  CommandHeader header;
+  std::vector<PreparedOperation> operations;
+};
+
+// Fills item_count and items_root from the operations.
+void Seal(Command& command);
+Hash CommandCommitment(const CommandHeader& header);
+// First 16 bytes of a digest of (actor, request id).
+RequestKey MakeRequestKey(std::string_view actor, std::string_view request_id);
+// What a retry must repeat: the operations and the expected state index.
+Hash RequestBody(const CommandHeader& header);
+
+// Each (collection, id) at most once; everything but record operations alone in its command.
+bool IsWellFormed(const Command& command);
+
+}  // namespace stele::index

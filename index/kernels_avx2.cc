@@ -1,0 +1,101 @@
+// AVX2: eight components at a time. vpmuldq multiplies the even 32-bit lanes into 64-bit products;
+// the odd lanes are moved down for a second multiplication.
+#include "index/kernels.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+
+#include <immintrin.h>
+
+#define STELE_AVX2 __attribute__((target("avx2")))
+
+namespace stele::index {
+namespace {
+
+constexpr uint32_t kLanes = 8;
+
+STELE_AVX2 inline __m256i Load(const int32_t* from) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+
+// All ones in the first `count` lanes, for `count` below kLanes.
+STELE_AVX2 inline __m256i TailMask(uint32_t count) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+}
+
+STELE_AVX2 inline int64_t Sum(__m256i sums) {
+  alignas(32) int64_t lanes[4];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sums);
+  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
+// Running sums of the even and the odd lanes.
+struct Sums {
+  __m256i even;
+  __m256i odd;
+};
+
+struct SquaredL2 {
+  STELE_AVX2 static inline void Step(__m256i a, __m256i b, Sums* sums) {
+    const __m256i even = _mm256_sub_epi32(a, b);
+    const __m256i odd = _mm256_srli_epi64(even, 32);
+    sums->even = _mm256_add_epi64(sums->even, _mm256_mul_epi32(even, even));
+    sums->odd = _mm256_add_epi64(sums->odd, _mm256_mul_epi32(odd, odd));
+  }
+};
+
+struct Dot {
+  STELE_AVX2 static inline void Step(__m256i a, __m256i b, Sums* sums) {
+    const __m256i a_odd = _mm256_shuffle_epi32(a, 0xf5);
+    const __m256i b_odd = _mm256_srli_epi64(b, 32);
+    sums->even = _mm256_add_epi64(sums->even, _mm256_mul_epi32(a, b));
+    sums->odd = _mm256_add_epi64(sums->odd, _mm256_mul_epi32(a_odd, b_odd));
+  }
+};
+
+template <typename Metric>
+STELE_AVX2 int64_t Pair(const int32_t* a, const int32_t* b, uint32_t dimension) {
+  const __m256i zero = _mm256_setzero_si256();
+  Sums first = {zero, zero};
+  Sums second = {zero, zero};
+  uint32_t i = 0;
+  for (; i + 2 * kLanes <= dimension; i += 2 * kLanes) {
+    Metric::Step(Load(a + i), Load(b + i), &first);
+    Metric::Step(Load(a + i + kLanes), Load(b + i + kLanes), &second);
+  }
+  if (i + kLanes <= dimension) {
+    Metric::Step(Load(a + i), Load(b + i), &first);
+    i += kLanes;
+  }
+  if (i < dimension) {
+    const __m256i mask = TailMask(dimension - i);
+    Metric::Step(_mm256_maskload_epi32(a + i, mask), _mm256_maskload_epi32(b + i, mask), &second);
+  }
+  return Sum(_mm256_add_epi64(_mm256_add_epi64(first.even, first.odd),
+                              _mm256_add_epi64(second.even, second.odd)));
+}
+
+template <typename Metric>
+STELE_AVX2 void Rows(const int32_t* query, const int32_t* rows, size_t stride, uint32_t row_count,
+                     uint32_t dimension, int64_t* out) {
+  for (uint32_t r = 0; r < row_count; ++r) {
+    out[r] = Pair<Metric>(query, rows + r * stride, dimension);
+  }
+}
+
+constexpr Kernels kKernels = {KernelKind::kAvx2, "avx2",          Rows<SquaredL2>,
+                              Rows<Dot>,         Pair<SquaredL2>, Pair<Dot>};
+
+}  // namespace
+
+const Kernels* internal::Avx2Kernels() {
+  return __builtin_cpu_supports("avx2") ? &kKernels : nullptr;
+}
+
+}  // namespace stele::index
+
+#else
+
+const stele::index::Kernels* stele::index::internal::Avx2Kernels() { return nullptr; }
+
+#endif

@@ -1,0 +1,2 @@
+from stele.arithmetic import Q16, normalize, quantize
+from stele.errors import *

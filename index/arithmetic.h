@@ -44,7 +44,7 @@ enum class VectorFault : uint8_t {
 };
 
 // The answer of every check and conversion.
-struct VectorCheck {
+struct [[nodiscard]] VectorCheck {
   VectorFault fault = VectorFault::kNone;
   // Lowest index of a component at fault, for kNotFinite and kComponentRange; otherwise 0.
   uint32_t component = 0;

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
+#include "index/arithmetic.h"
+
 namespace stele::index {
 namespace {
 
 constexpr uint8_t kHeaderFormat = 1;
-constexpr uint32_t kDimensionMax = 32'768;
 
 // FROZEN: hashed.
 enum class PartKind : uint8_t { kId = 1, kVector = 2, kAttribute = 3, kDocument = 4 };
@@ -41,6 +42,7 @@ void DecodeRecordContent(Decoder& decoder, Operation* operation) {
   const uint32_t dimension = decoder.U32();
   if (dimension == 0 || dimension > kDimensionMax) return decoder.Fail();
   operation->vector = decoder.Components(dimension);
+  if (!CheckAdmitted(operation->vector).ok()) return decoder.Fail();
   operation->attributes = decoder.Sized(kAttributesBytesMax);
   operation->document = decoder.Sized(kDocumentBytesMax);
 }

@@ -1,0 +1,65 @@
+// Versions of records. A version is visible at n iff born <= n < died. Versions of one record form a chain,
+// newest first; several versions may share a vector slot, so changing an attribute copies no vector.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "index/cell.h"
+#include "index/skip_list.h"
+#include "index/types.h"
+
+namespace stele::index {
+
+class RecordVersion;
+
+// The entry of a record in its collection's ordered map.
+struct RecordHead {
+  Cell<RecordVersion*> newest;
+};
+using RecordMap = SkipList<RecordHead>;
+using RecordNode = RecordMap::Node;
+
+// Where a document lies: the item of the log entry that brought it. Documents are never in memory.
+struct DocumentRef {
+  LogIndex index = 0;
+  uint32_t ordinal = 0;
+  uint32_t size_bytes = 0;
+  Hash part{};  // DocumentPart
+};
+
+class RecordVersion {
+ public:
+  // `document` may be null. Attributes are copied behind the object.
+  static RecordVersion* Make(LogIndex born, const RecordNode* record, Slot slot,
+                             std::string_view attributes, const DocumentRef* document);
+  static void Free(RecordVersion* version);
+
+  LogIndex born() const { return born_; }
+  std::string_view id() const { return record_->key(); }
+  Slot slot() const { return slot_; }
+  std::string_view attributes() const;
+  // Null where the record has no document.
+  const DocumentRef* document() const;
+  size_t memory_bytes() const;
+
+  bool VisibleAt(LogIndex n) const { return born_ <= n && n < died.Get(); }
+
+  Cell<LogIndex> died{kNever};
+  Cell<RecordVersion*> older{nullptr};
+  RecordVersion* newer = nullptr;  // writer only
+
+ private:
+  RecordVersion(LogIndex born, const RecordNode* record, Slot slot)
+      : born_(born), record_(record), slot_(slot) {}
+
+  LogIndex born_;
+  const RecordNode* record_;
+  Slot slot_;
+  uint32_t attributes_size_ = 0;  // top bit: a DocumentRef stands before the attributes
+};
+
+// The version of a chain that is visible at n, or null.
+const RecordVersion* FindVisible(const RecordVersion* newest, LogIndex n);
+
+}  // namespace stele::index

@@ -1,0 +1,113 @@
+#include "index/sparse_tree.h"
+
+#include "index/check.h"
+
+namespace stele::index {
+
+template <typename T>
+uint32_t SparseTree::Arena<T>::Allocate() {
+  if (!free_.empty()) {
+    const uint32_t place = free_.back();
+    free_.pop_back();
+    return place;
+  }
+  Check(next_ < kLeafBit);
+  if (next_ / kChunk >= chunks_.size()) chunks_.push_back(std::make_unique<T[]>(kChunk));
+  return next_++;
+}
+
+SparseTree::Ref SparseTree::NewLeaf(const Hash& key, const Hash& value) {
+  const uint32_t place = leaves_.Allocate();
+  leaves_[place] = {key, Hasher(Label::kTreeLeaf).Digest(key).Digest(value).Finish()};
+  ++hash_count_;
+  return place | kLeafBit;
+}
+
+SparseTree::Ref SparseTree::NewNode() {
+  const uint32_t place = nodes_.Allocate();
+  nodes_[place] = {kZeroHash, {kEmpty, kEmpty}};
+  return place;
+}
+
+// Nodes from `depth` down to the first bit in which the two keys differ.
+SparseTree::Ref SparseTree::Split(Ref old_leaf, Ref new_leaf, unsigned depth) {
+  const Ref top = NewNode();
+  Ref node = top;
+  const Hash& old_key = leaf(old_leaf).key;
+  const Hash& new_key = leaf(new_leaf).key;
+  for (;; ++depth) {
+    const unsigned old_bit = Bit(old_key, depth);
+    if (old_bit != Bit(new_key, depth)) {
+      nodes_[node].children[old_bit] = old_leaf;
+      nodes_[node].children[1 - old_bit] = new_leaf;
+      return top;
+    }
+    const Ref below = NewNode();
+    nodes_[node].children[old_bit] = below;
+    node = below;
+  }
+}
+
+void SparseTree::Put(const Hash& key, const Hash& value) {
+  Ref* place = &root_;
+  unsigned depth = 0;
+  while (*place != kEmpty && !IsLeaf(*place)) {
+    Node& node = nodes_[*place];
+    node.hash = kZeroHash;
+    place = &node.children[Bit(key, depth++)];
+  }
+  const Ref fresh = NewLeaf(key, value);
+  if (*place == kEmpty) {
+    *place = fresh;
+  } else if (leaf(*place).key == key) {
+    leaves_.Free(*place & ~kLeafBit);
+    *place = fresh;
+  } else {
+    *place = Split(*place, fresh, depth);
+  }
+}
+
+void SparseTree::Remove(const Hash& key) {
+  Ref* path[256];
+  Ref* place = &root_;
+  unsigned depth = 0;
+  while (!IsLeaf(*place)) {
+    Check(*place != kEmpty);
+    Node& node = nodes_[*place];
+    node.hash = kZeroHash;
+    path[depth] = place;
+    place = &node.children[Bit(key, depth++)];
+  }
+  Check(leaf(*place).key == key);
+  leaves_.Free(*place & ~kLeafBit);
+  *place = kEmpty;
+  // A node left with a single leaf, or with nothing, gives way to it.
+  while (depth > 0) {
+    Ref* above = path[--depth];
+    const Node& node = nodes_[*above];
+    const Ref left = node.children[0];
+    const Ref right = node.children[1];
+    if (left != kEmpty && right != kEmpty) return;
+    const Ref only = left != kEmpty ? left : right;
+    if (only != kEmpty && !IsLeaf(only)) return;
+    nodes_.Free(*above);
+    *above = only;
+  }
+}
+
+const Hash& SparseTree::Rehash(Ref ref) {
+  if (ref == kEmpty) return kZeroHash;
+  if (IsLeaf(ref)) return leaf(ref).hash;
+  Node& node = nodes_[ref];
+  if (node.hash == kZeroHash) {
+    node.hash = HashPair(Label::kTreeNode, Rehash(node.children[0]), Rehash(node.children[1]));
+    ++hash_count_;
+  }
+  return node.hash;
+}
+
+const Hash& SparseTree::Root() { return Rehash(root_); }
+
+size_t SparseTree::memory_bytes() const { return leaves_.memory_bytes() + nodes_.memory_bytes(); }
+
+}  // namespace stele::index

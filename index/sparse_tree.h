@@ -1,0 +1,87 @@
+// A compact sparse Merkle tree: a map from 32-byte keys to value hashes whose root is a function of its
+// content alone, whatever the order of changes. Keys are digests, so their bits are uniform.
+//
+// Shape: the empty tree hashes to 32 zero bytes; a subtree that holds one key is that key's leaf; a larger
+// one is a node over the keys whose next bit is 0 and 1. Leaf = H(kTreeLeaf, key, value), node =
+// H(kTreeNode, left, right). A path has about log2(n) nodes; per key 64 B of leaf and 1.44 nodes of 40 B.
+//
+// Changes only mark the path; Root() rehashes what was marked, once for any number of changes.
+// Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "index/hash.h"
+#include "index/types.h"
+
+namespace stele::index {
+
+class SparseTree {
+ public:
+  SparseTree() = default;
+  SparseTree(SparseTree&&) = default;
+  SparseTree& operator=(SparseTree&&) = default;
+
+  // Sets the value of a key.
+  void Put(const Hash& key, const Hash& value);
+  // Removes a key. REQUIRES: it is there.
+  void Remove(const Hash& key);
+  const Hash& Root();
+
+  // Digests computed so far: what tests count.
+  uint64_t hash_count() const { return hash_count_; }
+  size_t memory_bytes() const;
+
+ private:
+  // 0 is the empty subtree; the top bit marks a leaf; the rest is a place in its arena.
+  using Ref = uint32_t;
+  static constexpr Ref kEmpty = 0;
+  static constexpr Ref kLeafBit = Ref{1} << 31;
+
+  struct Leaf {
+    Hash key;
+    Hash hash;
+  };
+  // A node whose hash is zero awaits rehashing: no digest is zero.
+  struct Node {
+    Hash hash;
+    Ref children[2];
+  };
+
+  // Places that never move, in chunks, with a list of free ones.
+  template <typename T>
+  class Arena {
+   public:
+    uint32_t Allocate();
+    void Free(uint32_t place) { free_.push_back(place); }
+    T& operator[](uint32_t place) { return chunks_[place / kChunk][place % kChunk]; }
+    size_t memory_bytes() const {
+      return chunks_.size() * kChunk * sizeof(T) + free_.capacity() * sizeof(uint32_t);
+    }
+
+   private:
+    static constexpr uint32_t kChunk = 64;
+    std::vector<std::unique_ptr<T[]>> chunks_;
+    std::vector<uint32_t> free_;
+    uint32_t next_ = 1;  // place 0 is never used
+  };
+
+  static bool IsLeaf(Ref ref) { return (ref & kLeafBit) != 0; }
+  Leaf& leaf(Ref ref) { return leaves_[ref & ~kLeafBit]; }
+  static unsigned Bit(const Hash& key, unsigned depth) {
+    return (key[depth / 8] >> (7 - depth % 8)) & 1u;
+  }
+  Ref NewLeaf(const Hash& key, const Hash& value);
+  Ref NewNode();
+  Ref Split(Ref old_leaf, Ref new_leaf, unsigned depth);
+  const Hash& Rehash(Ref ref);
+
+  Ref root_ = kEmpty;
+  Arena<Leaf> leaves_;
+  Arena<Node> nodes_;
+  uint64_t hash_count_ = 0;
+};
+
+}  // namespace stele::index

@@ -1,0 +1,154 @@
+// The state machine: everything the server knows is a pure function of the log, and this is the function.
+// Apply is the only way the state changes; the live server, recovery, replay and verifiers call the same
+// one. It reads the state, the command and its index: no configuration, no clock, no disk.
+//
+// Readers run at a log index n without locks, while one writer applies entries beyond n. Everything that a
+// reader can pin is versioned. The caller decides which n readers may see (not before it is durable), and
+// tells Reclaim which indices are still held.
+//
+// Thread safety: functions marked "readers" may run concurrently with everything; the others belong to one
+// writer thread. MemoryBytes and Load are for a machine at rest.
+//
+// Invariants:
+//   1. The same commands at the same indices give the same records, effects and roots.
+//   2. An outcome other than kOk leaves the state root and state_index as they were.
+//   3. The state root is a function of content alone, not of history, order or versions.
+//   4. No step costs more than the change it makes and the logarithm of the state.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "index/collection.h"
+#include "index/command.h"
+#include "index/commit_record.h"
+#include "index/request_log.h"
+#include "index/sparse_tree.h"
+
+namespace stele::index {
+
+struct ApplyResult {
+  CommitRecord commit;
+  std::vector<Effect> effects;
+};
+
+// What a retried request meets.
+struct SeenRequest {
+  LogIndex index = 0;
+  Hash body{};  // RequestBody of the command that used the id
+};
+
+class StateMachine {
+ public:
+  // `seed` spreads the heights of ordered maps; it affects speed only.
+  explicit StateMachine(uint64_t seed = 0);
+  ~StateMachine();
+  StateMachine(const StateMachine&) = delete;
+  StateMachine& operator=(const StateMachine&) = delete;
+
+  // Applies the entry `index`. REQUIRES: index == next_index(), command sealed.
+  ApplyResult Apply(LogIndex index, const Command& command);
+
+  LogIndex next_index() const { return next_index_; }
+  LogIndex state_index() const { return state_index_; }
+  uint32_t rules_version() const { return rules_version_; }
+  const Hash& state_root() const { return state_root_; }
+  int64_t last_timestamp_micros() const { return last_timestamp_micros_; }
+
+  // The entry in which (actor, request id) was used, within the deduplication horizon.
+  std::optional<SeenRequest> FindRequest(const RequestKey& key) const;
+  // Requests below this index are forgotten.
+  LogIndex oldest_request_index() const;
+
+  // Readers. The incarnation of `name` that exists at n, or null.
+  const Collection* FindCollection(std::string_view name, LogIndex n) const;
+  // Readers. First incarnation visible at n whose name is not below `name`; null at the end.
+  const Collection* SeekCollection(std::string_view name, LogIndex n) const;
+  // Readers. What the log says of entry n. REQUIRES: n within the deduplication horizon.
+  const RequestEntry& EntryAt(LogIndex n) const { return requests_.At(n); }
+
+  // Frees what nobody can see: versions that died at or before `horizon`, once every reader that is still
+  // active began at or after the index at which they were unlinked (`oldest_reader`). Work is bounded by
+  // `steps_max`. Dropped collections are handed out, to be destroyed elsewhere.
+  void Reclaim(LogIndex horizon, LogIndex oldest_reader, size_t steps_max,
+               std::vector<std::unique_ptr<Collection>>* garbage);
+
+  // Digests computed by the trees: what tests count.
+  uint64_t hash_count() const;
+  size_t MemoryBytes() const;
+
+ private:
+  friend class SnapshotLoader;
+
+  struct CollectionHead {
+    Cell<Collection*> newest;
+  };
+  using CollectionMap = SkipList<CollectionHead>;
+
+  // One record operation, checked against the state before the entry.
+  struct Plan {
+    Collection* collection = nullptr;
+    RecordVersion* live = nullptr;
+    std::string merged_attributes;  // kUpdateAttributes
+  };
+  struct Rejection {
+    Outcome outcome = Outcome::kOk;
+    uint64_t current = 0;
+  };
+  // Something that died and is still reachable: a version, replaced numbers, or (neither) a collection.
+  struct Dead {
+    LogIndex died = 0;
+    Collection* collection = nullptr;
+    RecordVersion* version = nullptr;
+    CollectionStats* stats = nullptr;
+    bool frees_slot = false;
+  };
+  // Something unlinked: readers that began at or after `unlinked` cannot have seen it.
+  struct Limbo {
+    LogIndex unlinked = 0;
+    Dead dead;
+    RecordNode* record_node = nullptr;              // to be freed with its last version
+    CollectionMap::Node* collection_node = nullptr; // likewise
+  };
+
+  Rejection CheckRequest(const CommandHeader& header, LogIndex index, const RequestKey& key) const;
+  void Execute(LogIndex index, const Command& command, ApplyResult* result);
+  void ExecuteRecords(LogIndex index, const Command& command, ApplyResult* result);
+  Rejection PlanOperation(const PreparedOperation& prepared, Plan* plan);
+  static Rejection CheckPrecondition(const Operation& operation, const RecordVersion* live);
+  void PerformOperation(LogIndex index, uint32_t ordinal, const PreparedOperation& prepared,
+                        const Plan& plan, ApplyResult* result);
+  void DeleteByFilter(LogIndex index, const Operation& operation, ApplyResult* result);
+  void CreateCollection(LogIndex index, const Operation& operation, ApplyResult* result);
+  void DropCollection(LogIndex index, const Operation& operation, ApplyResult* result);
+
+  Collection* LiveCollection(std::string_view name);
+  void Kill(Collection* collection, RecordVersion* version, LogIndex index, bool frees_slot);
+  // New numbers for a changed collection, and its value in the tree of collections.
+  void FinishCollection(LogIndex index, Collection* collection, int64_t count_change,
+                        ApplyResult* result);
+  void ComputeStateRoot();
+  Limbo Unlink(const Dead& dead);
+  static void Free(const Limbo& limbo, std::vector<std::unique_ptr<Collection>>* garbage);
+
+  const uint64_t seed_;
+  uint32_t rules_version_ = 0;
+  LogIndex next_index_ = 0;
+  LogIndex state_index_ = 0;
+  int64_t last_timestamp_micros_ = 0;
+  Hash state_root_{};
+
+  CollectionMap collections_;
+  uint32_t collection_count_ = 0;
+  SparseTree collections_tree_;
+  RequestLog requests_;
+
+  std::deque<Dead> dead_;    // by `died`
+  std::deque<Limbo> limbo_;  // by `unlinked`
+};
+
+}  // namespace stele::index

@@ -1,0 +1,174 @@
+// The C++ client of a Stele server.
+//
+//   auto client = stele::client::Client::Connect({.address = "127.0.0.1:7420"});
+//   client->CreateCollection("notes", 3, stele::v1::METRIC_COSINE);
+//   client->Upsert("notes", {{.id = "a", .vector = {0.1, 0.2, 0.3}, .attributes = {{"year",
+//   2024}}}}); auto found = client->Search("notes", {.vector = {0.1, 0.2, 0.3}, .k = 5});
+//
+// Replies are the messages of stele/v1, each with the position it reflects. Errors are
+// absl::Status; GetErrorDetails (status.h) reads the server's reason and fields from them.
+//
+// Does not cache replies, convert floats or evaluate filters: the server does, deterministically.
+//
+// Thread-safe; copies share one connection.
+//
+// Invariants:
+//  1. Every write carries a request id that its retries keep, so it takes effect at most once.
+//  2. UNAVAILABLE is retried with backoff until the deadline; no other code is.
+//  3. With Options::read_your_writes a read never shows a state older than this client's last
+//     acknowledged write (unless it names at_index).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "client/batch_builder.h"
+#include "client/bulk_writer.h"
+#include "client/filter.h"
+#include "client/options.h"
+#include "client/record.h"
+#include "client/status.h"
+#include "client/value.h"
+#include "client/vector.h"
+#include "stele/v1/admin_service.pb.h"
+#include "stele/v1/collection_service.pb.h"
+#include "stele/v1/memory_service.pb.h"
+
+namespace stele::client {
+
+class Connection;
+
+// What Upsert did in all of its entries.
+struct UpsertResult {
+  // Of the last entry.
+  v1::Position position;
+  uint64_t inserted_count = 0;
+  uint64_t updated_count = 0;
+  // Log entries that were written, and those of them that the server had executed before.
+  uint64_t entry_count = 0;
+  uint64_t duplicate_count = 0;
+};
+
+struct UpsertOptions {
+  BatchLimits batch;
+  size_t window = 8;
+  std::optional<absl::Duration> timeout;
+};
+
+struct ListOptions {
+  std::optional<Filter> filter;
+  Select select;
+  // 0: the server's default.
+  int32_t page_size = 0;
+  ReadOptions read;
+};
+
+// Pages through records in order of id, all at the log index of the first page. Not thread-safe.
+class RecordIterator {
+ public:
+  RecordIterator(std::shared_ptr<Connection> connection, v1::ListRecordsRequest request,
+                 std::optional<absl::Duration> timeout);
+
+  // The next page, which may be empty; nothing after the last one; an error ends the iteration.
+  absl::StatusOr<std::optional<v1::ListRecordsResponse>> NextPage();
+
+  // The next record; nothing after the last one.
+  absl::StatusOr<std::optional<v1::Record>> Next();
+
+ private:
+  std::shared_ptr<Connection> connection_;
+  v1::ListRecordsRequest request_;
+  std::optional<absl::Duration> timeout_;
+  bool last_page_seen_ = false;
+  v1::ListRecordsResponse page_;
+  int next_in_page_ = 0;
+};
+
+class Client {
+ public:
+  // Checks the options and reads the TLS files; connects with the first call.
+  static absl::StatusOr<Client> Connect(const Options& options = {});
+
+  // Collections.
+  absl::StatusOr<v1::CreateCollectionResponse> CreateCollection(
+      absl::string_view name, uint32_t dimension, v1::Metric metric,
+      const v1::CollectionOptions& collection_options = {}, const WriteOptions& options = {});
+  absl::StatusOr<v1::GetCollectionResponse> GetCollection(absl::string_view name,
+                                                          const ReadOptions& options = {});
+  // All pages.
+  absl::StatusOr<std::vector<v1::Collection>> ListCollections(const ReadOptions& options = {});
+  absl::StatusOr<v1::DropCollectionResponse> DropCollection(absl::string_view name,
+                                                            const WriteOptions& options = {});
+
+  // Writes. One Write is one log entry: all of its operations happen, or none.
+  absl::StatusOr<v1::WriteResponse> Write(std::vector<v1::Operation> operations,
+                                          const WriteOptions& options = {});
+  // Any number of records, in as many entries as needed; the batches that were acknowledged before
+  // an error stay written, and the error says how many records that are.
+  absl::StatusOr<UpsertResult> Upsert(absl::string_view collection, std::span<const Record> records,
+                                      const UpsertOptions& options = {});
+  absl::StatusOr<UpsertResult> Upsert(absl::string_view collection,
+                                      std::initializer_list<Record> records,
+                                      const UpsertOptions& options = {});
+  absl::StatusOr<v1::WriteResponse> Delete(absl::string_view collection,
+                                           const std::vector<std::string>& ids,
+                                           const WriteOptions& options = {});
+  // At most `limit` records, lowest ids first; 0 means the largest number the server allows.
+  // Repeat while WriteResponse::more is set.
+  absl::StatusOr<v1::WriteResponse> DeleteByFilter(absl::string_view collection,
+                                                   const Filter& filter, uint32_t limit = 0,
+                                                   const WriteOptions& options = {});
+  absl::StatusOr<v1::WriteResponse> UpdateAttributes(absl::string_view collection,
+                                                     absl::string_view id, const Attributes& set,
+                                                     const std::vector<std::string>& remove = {},
+                                                     const WriteOptions& options = {});
+  // For a stream of requests that the caller builds; see bulk_writer.h.
+  BulkWriter NewBulkWriter(const BulkWriter::Options& options, BulkWriter::AckCallback on_ack);
+
+  // Reads.
+  absl::StatusOr<v1::GetRecordsResponse> Get(absl::string_view collection,
+                                             const std::vector<std::string>& ids,
+                                             const Select& select = {},
+                                             const ReadOptions& options = {});
+  RecordIterator List(absl::string_view collection, const ListOptions& options = {});
+  absl::StatusOr<v1::CountRecordsResponse> Count(absl::string_view collection,
+                                                 const std::optional<Filter>& filter = std::nullopt,
+                                                 const ReadOptions& options = {});
+  absl::StatusOr<v1::SearchResponse> Search(absl::string_view collection, const Query& query,
+                                            const Select& select = {},
+                                            const ReadOptions& options = {});
+  absl::StatusOr<v1::BatchSearchResponse> BatchSearch(absl::string_view collection,
+                                                      std::span<const Query> queries,
+                                                      const Select& select = {},
+                                                      const ReadOptions& options = {});
+  // What became of a write whose reply was lost.
+  absl::StatusOr<v1::GetOutcomeResponse> GetOutcome(absl::string_view request_id,
+                                                    const ReadOptions& options = {});
+
+  // Operators.
+  absl::StatusOr<v1::CreateSnapshotResponse> CreateSnapshot(
+      std::optional<absl::Duration> timeout = std::nullopt);
+  absl::StatusOr<v1::ListSnapshotsResponse> ListSnapshots(
+      std::optional<absl::Duration> timeout = std::nullopt);
+  absl::StatusOr<v1::GetServerInfoResponse> ServerInfo(
+      std::optional<absl::Duration> timeout = std::nullopt);
+
+  // The newest log index that any reply to this client has shown; 0 before the first.
+  uint64_t known_index() const;
+
+ private:
+  explicit Client(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
+
+  std::shared_ptr<Connection> connection_;
+};
+
+}  // namespace stele::client

@@ -1,8 +1,9 @@
 // AVX-512F: sixteen components at a time. vpmuldq multiplies the even 32-bit lanes into 64-bit
 // products; the odd lanes are moved down for a second multiplication. Rows are taken four at a
-// time: independent sums hide the latencies, the query is loaded once for four rows, and four
-// streams keep more cache lines in flight than one. The last components of a row come by masked
-// loads, which touch no byte outside it.
+// time: independent sums hide the latencies, and the query is loaded once for four rows. Meanwhile
+// the next four rows are prefetched, column by column: the processor's own prefetching stops at
+// page boundaries and alone reaches only two thirds of the memory bandwidth on rows of 384. The
+// last components of a row come by masked loads, which touch no byte outside it.
 #include "index/kernels.h"
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -78,37 +79,29 @@ STELE_AVX512 int64_t Pair(const int32_t* a, const int32_t* b, uint32_t dimension
   return Total(first) + Total(second);
 }
 
+// `ahead` components beyond each row is what comes next and is prefetched.
 template <typename Metric>
 STELE_AVX512 void FourRows(const int32_t* query, const int32_t* rows, size_t stride,
-                           uint32_t dimension, int64_t* out) {
-  const int32_t* row0 = rows;
-  const int32_t* row1 = rows + stride;
-  const int32_t* row2 = rows + 2 * stride;
-  const int32_t* row3 = rows + 3 * stride;
-  Sums sums0 = Zero();
-  Sums sums1 = Zero();
-  Sums sums2 = Zero();
-  Sums sums3 = Zero();
+                           uint32_t dimension, size_t ahead, int64_t* out) {
+  const int32_t* row[4] = {rows, rows + stride, rows + 2 * stride, rows + 3 * stride};
+  Sums sums[4] = {Zero(), Zero(), Zero(), Zero()};
   uint32_t i = 0;
   for (; i + kLanes <= dimension; i += kLanes) {
     const __m512i q = _mm512_loadu_si512(query + i);
-    Metric::Step(q, _mm512_loadu_si512(row0 + i), &sums0);
-    Metric::Step(q, _mm512_loadu_si512(row1 + i), &sums1);
-    Metric::Step(q, _mm512_loadu_si512(row2 + i), &sums2);
-    Metric::Step(q, _mm512_loadu_si512(row3 + i), &sums3);
+    for (int r = 0; r < 4; ++r) {
+      _mm_prefetch(reinterpret_cast<const char*>(row[r] + ahead + i), _MM_HINT_T0);
+      Metric::Step(q, _mm512_loadu_si512(row[r] + i), &sums[r]);
+    }
   }
   if (i < dimension) {
     const __mmask16 mask = TailMask(dimension - i);
     const __m512i q = _mm512_maskz_loadu_epi32(mask, query + i);
-    Metric::Step(q, _mm512_maskz_loadu_epi32(mask, row0 + i), &sums0);
-    Metric::Step(q, _mm512_maskz_loadu_epi32(mask, row1 + i), &sums1);
-    Metric::Step(q, _mm512_maskz_loadu_epi32(mask, row2 + i), &sums2);
-    Metric::Step(q, _mm512_maskz_loadu_epi32(mask, row3 + i), &sums3);
+    for (int r = 0; r < 4; ++r) {
+      _mm_prefetch(reinterpret_cast<const char*>(row[r] + ahead + i), _MM_HINT_T0);
+      Metric::Step(q, _mm512_maskz_loadu_epi32(mask, row[r] + i), &sums[r]);
+    }
   }
-  out[0] = Total(sums0);
-  out[1] = Total(sums1);
-  out[2] = Total(sums2);
-  out[3] = Total(sums3);
+  for (int r = 0; r < 4; ++r) out[r] = Total(sums[r]);
 }
 
 template <typename Metric>
@@ -116,7 +109,8 @@ STELE_AVX512 void Rows(const int32_t* query, const int32_t* rows, size_t stride,
                        uint32_t dimension, int64_t* out) {
   uint32_t r = 0;
   for (; r + 4 <= row_count; r += 4) {
-    FourRows<Metric>(query, rows + r * stride, stride, dimension, out + r);
+    const size_t ahead = row_count - r >= 8 ? 4 * stride : 0;
+    FourRows<Metric>(query, rows + r * stride, stride, dimension, ahead, out + r);
   }
   for (; r < row_count; ++r) out[r] = Pair<Metric>(query, rows + r * stride, dimension);
 }

@@ -7,8 +7,8 @@ namespace {
 int64_t SquaredL2(const int32_t* a, const int32_t* b, uint32_t dimension) {
   int64_t sum = 0;
   for (uint32_t i = 0; i < dimension; ++i) {
-    const int64_t difference = int64_t{a[i]} - b[i];
-    sum += difference * difference;
+    const int32_t difference = a[i] - b[i];
+    sum += int64_t{difference} * difference;
   }
   return sum;
 }

@@ -126,7 +126,8 @@ TEST(Kernels, ExactOnRandomVectorsOfEveryMagnitude) {
       for (Vector& row : rows) {
         row = RandomVector(random, dimension, std::max(AdmittedBound(dimension) >> (shift / 2), 1));
       }
-      ExpectExact(query, rows, random.Below(4), random.Below(17));
+      ExpectExact(query, rows, static_cast<size_t>(random.Below(4)),
+                  static_cast<size_t>(random.Below(17)));
     }
   }
 }
@@ -171,7 +172,7 @@ TEST(Kernels, TheOrderOfComponentsDoesNotMatter) {
     const int64_t dot = ReferenceDot(a, b);
     for (int round = 0; round < 20; ++round) {
       for (uint32_t i = dimension - 1; i > 0; --i) {
-        const uint64_t j = random.Below(i + 1);
+        const auto j = static_cast<size_t>(random.Below(i + 1));
         std::swap(a[i], a[j]);
         std::swap(b[i], b[j]);
       }

@@ -356,6 +356,8 @@ def add_normalize_float(cases, width):
         far = Fraction(2) ** (-100 if number % 2 else 90)
         add(f"exact ties far away {number}", [value(x * far) for x in direction])
 
+    add_scaled_rounding(add, width)
+
     random = Random(f"normalize{width}")
     fraction_width = FRACTION_WIDTH[width]
     field_limit = 2 ** EXPONENT_WIDTH[width] - 1
@@ -368,6 +370,22 @@ def add_normalize_float(cases, width):
             sign = random.bits(1) << (width - 1)
             vector.append(sign | (field << fraction_width) | random.bits(fraction_width))
         add(f"random {number}", vector)
+
+
+def add_scaled_rounding(add, width):
+    """Vectors whose result depends on the rounding of y, the scaled integers.
+
+    Beside a 2^29, y gives the tie n + 1/2 where y^2 = (2n+1)^2 2^58 / (2^34 - (2n+1)^2). With m < y < m + 1 the components m + 3/8 and m + 5/8 round to different sides of the tie; not
+    rounding, or rounding at another power of two, moves some of them to the other side.
+    """
+    for n in range(1, 40, 3):
+        odd = 2 * n + 1
+        m = math.isqrt(odd * odd * 2**58 // (2**34 - odd * odd))
+        for eighths in (3, 5):
+            y = Fraction(8 * m + eighths, 8)
+            scale = Fraction(2) ** (n - 40)
+            vector = [encode(2**29 * scale, width), encode(-y * scale, width)]
+            add(f"scaled rounding {n} and {eighths} eighths", vector)
 
 
 def add_normalize_q16(cases):

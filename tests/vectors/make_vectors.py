@@ -375,8 +375,9 @@ def add_normalize_float(cases, width):
 def add_scaled_rounding(add, width):
     """Vectors whose result depends on the rounding of y, the scaled integers.
 
-    Beside a 2^29, y gives the tie n + 1/2 where y^2 = (2n+1)^2 2^58 / (2^34 - (2n+1)^2). With m < y < m + 1 the components m + 3/8 and m + 5/8 round to different sides of the tie; not
-    rounding, or rounding at another power of two, moves some of them to the other side.
+    Beside a 2^29, y gives the tie n + 1/2 where y^2 = (2n+1)^2 2^58 / (2^34 - (2n+1)^2). With
+    m < y < m + 1, m + 3/8 and m + 5/8 round to different sides of that tie; not rounding, or
+    rounding at another power of two, moves some of them to the other side.
     """
     for n in range(1, 40, 3):
         odd = 2 * n + 1

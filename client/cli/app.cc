@@ -1,0 +1,83 @@
+#include "client/cli/app.h"
+
+#include <cstdio>
+
+namespace stele::client::cli {
+namespace {
+
+constexpr char kFooter[] =
+    "Every command takes the global options, before or after its own.\n"
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 unavailable or timeout, 4 not found, 5 conflict,\n"
+    "6 data loss or failed verification, 7 authentication.";
+
+void AddGlobalOptions(CLI::App* app, Context* context) {
+  app->add_option("--address", context->address, "Server, HOST:PORT")
+      ->envname("STELE_ADDRESS")
+      ->capture_default_str()
+      ->group("Global options");
+  app->add_option("--api-key-file", context->api_key_file,
+                  "File with the API key (otherwise the key is taken from STELE_API_KEY)")
+      ->check(CLI::ExistingFile)
+      ->group("Global options");
+  app->add_flag("--tls", context->tls.enabled, "Use TLS with the system's authorities")
+      ->group("Global options");
+  app->add_option("--tls-ca", context->tls.ca_file, "PEM file of the certificate authority")
+      ->check(CLI::ExistingFile)
+      ->group("Global options");
+  app->add_option("--tls-cert", context->tls.cert_file, "PEM file of the client certificate")
+      ->check(CLI::ExistingFile)
+      ->group("Global options");
+  app->add_option("--tls-key", context->tls.key_file, "PEM file of the client key")
+      ->check(CLI::ExistingFile)
+      ->group("Global options");
+  app->add_option("--tls-server-name", context->tls.server_name,
+                  "Name to check the server's certificate against")
+      ->group("Global options");
+  app->add_option("--timeout", context->timeout_seconds,
+                  "Seconds for each call with its retries (default 10; import 60 without progress)")
+      ->check(CLI::PositiveNumber)
+      ->group("Global options");
+  app->add_flag("--json", context->json, "Print results and errors as JSON")
+      ->group("Global options");
+}
+
+}  // namespace
+
+std::unique_ptr<CLI::App> BuildApp(Context* context) {
+  auto app =
+      std::make_unique<CLI::App>("Command line of Stele, the deterministic vector memory", "stele");
+  app->footer(kFooter);
+  app->require_subcommand(1);
+  app->fallthrough();
+  AddGlobalOptions(app.get(), context);
+  AddServerCommands(app.get(), context);
+  AddCollectionCommands(app.get(), context);
+  AddTransferCommands(app.get(), context);
+  AddWriteCommands(app.get(), context);
+  AddReadCommands(app.get(), context);
+  AddSearchCommand(app.get(), context);
+  AddOfflineCommands(app.get(), context);
+  AddCompletionCommand(app.get(), context);
+  return app;
+}
+
+int Main(int argc, const char* const* argv) {
+  Context context;
+  const std::unique_ptr<CLI::App> app = BuildApp(&context);
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Prints help to standard output, errors to standard error.
+    return app->exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  const absl::Status status = context.run();
+  if (!status.ok()) PrintError(status, context.json);
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (status.ok() && !written) {
+    std::fprintf(stderr, "stele: cannot write to standard output\n");
+    return kExitError;
+  }
+  return ExitCodeFor(status);
+}
+
+}  // namespace stele::client::cli

@@ -1,4 +1,4 @@
-"""Build steps that pyproject.toml cannot express: protobuf modules are generated, never committed."""
+"""Build steps beyond pyproject.toml: protobuf modules are generated, never committed."""
 
 import importlib.metadata
 import pathlib
@@ -43,8 +43,12 @@ class SelfContainedSdist(sdist):
         super().make_release_tree(base_dir, files)
         for stale in (pathlib.Path(base_dir) / "stele" / "v1").glob("*_pb2*"):
             stale.unlink()
-        shutil.copytree(generate.proto_root() / "stele", pathlib.Path(base_dir) / "proto" / "stele",
-                        ignore=shutil.ignore_patterns("CMakeLists.txt"), dirs_exist_ok=True)
+        shutil.copytree(
+            generate.proto_root() / "stele",
+            pathlib.Path(base_dir) / "proto" / "stele",
+            ignore=shutil.ignore_patterns("CMakeLists.txt"),
+            dirs_exist_ok=True,
+        )
 
 
 setup(

@@ -34,7 +34,7 @@ ArrayLike = Any
 Int32Array = npt.NDArray[np.int32]
 
 
-class Q16(np.ndarray):  # type: ignore[type-arg]
+class Q16(np.ndarray):
     """Raw Q16.16 components: an int32 array whose real values are the entries / 65536.
 
     Its own type, because a plain array of integers means values: [1] is 1.0, Q16([1]) is 2^-16.
@@ -178,9 +178,7 @@ def _admit(
         position = int(np.argmax(bad))
         if not_finite is not None and not_finite.ravel()[position]:
             raise _at(raw, position, single, NOT_FINITE, "is NaN or infinite")
-        raise _at(
-            raw, position, single, COMPONENT_RANGE, "is not below 16384.0 in absolute value"
-        )
+        raise _at(raw, position, single, COMPONENT_RANGE, "is not below 16384.0 in absolute value")
     high, _ = _norm_limbs(raw)
     if (high >= NORM_LIMIT >> 30).any():
         row = int(np.argmax(high >= NORM_LIMIT >> 30))
@@ -240,7 +238,9 @@ def normalize(values: ArrayLike) -> Q16:
     # The bit length of a magnitude below 2^53 is the exponent that frexp finds, exactly.
     length = np.frexp(parts.magnitude.astype(np.float64))[1].astype(np.int64) + parts.exponent
     length = np.where(parts.magnitude != 0, length, np.iinfo(np.int32).min)
-    top = length.max(axis=-1, keepdims=True) if rows.shape[1] else np.zeros((len(rows), 1), np.int64)
+    top = (
+        length.max(axis=-1, keepdims=True) if rows.shape[1] else np.zeros((len(rows), 1), np.int64)
+    )
     scaled = _scale(parts.magnitude, parts.exponent + 30 - top, 30)
     scaled = np.where(parts.magnitude != 0, scaled, 0)
     scaled = np.where(parts.negative, -scaled, scaled)
@@ -296,9 +296,7 @@ def _result(raw: npt.NDArray[np.int64], single: bool) -> Q16:
     return np.ascontiguousarray(plain, dtype=np.int32).view(Q16)
 
 
-def _at(
-    rows: npt.NDArray[Any], position: int, single: bool, reason: str, what: str
-) -> VectorError:
+def _at(rows: npt.NDArray[Any], position: int, single: bool, reason: str, what: str) -> VectorError:
     row, component = divmod(position, rows.shape[1])
     where = f"component {component}" if single else f"row {row}, component {component}"
     return VectorError(

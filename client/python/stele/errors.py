@@ -13,11 +13,18 @@ import grpc
 
 from stele.v1 import error_pb2
 
+__all__ = [
+    "Aborted", "AlreadyExists", "Cancelled", "DataLoss", "DeadlineExceeded", "Error",
+    "FailedPrecondition", "FieldViolation", "Internal", "InvalidArgument", "NotFound", "OutOfRange",
+    "PermissionDenied", "ResourceExhausted", "Unauthenticated", "Unavailable", "Unimplemented",
+    "Unknown", "VectorError",
+]  # fmt: skip
+
 DETAILS_KEY = "grpc-status-details-bin"
 
 
 class FieldViolation(NamedTuple):
-    """One refused field of a request, e.g. ("operations[3].upsert.vector", "component 7 is NaN")."""
+    """One refused field, e.g. ("operations[3].upsert.vector", "component 7 is NaN")."""
 
     field: str
     description: str
@@ -29,7 +36,9 @@ class Error(Exception):
     reason: stable name of the cause, e.g. "RECORD_EXISTS"; "" where the server gave none.
     metadata: further facts by name, e.g. the current version after a failed precondition.
     violations: refused request fields; `field` is the first one's path.
-    method: full name of the RPC; address: the server; request_id: of the write that failed.
+    method: name of the RPC; address: the server; request_id: of the write that failed.
+    After a call for many records: rows, those of the batch that failed; row, the one at fault where
+    the server named it; results, what other batches did (they are durable).
     """
 
     code: str = "UNKNOWN"
@@ -55,6 +64,9 @@ class Error(Exception):
         self.method = method
         self.address = address
         self.request_id = request_id
+        self.rows: Optional[range] = None
+        self.row: Optional[int] = None
+        self.results: List[Any] = []
 
     @property
     def field(self) -> str:
@@ -70,6 +82,9 @@ class Error(Exception):
             text += f": {violation.description}" if violation.description and not known else ""
         if self.metadata:
             text += "; " + ", ".join(f"{k}={v}" for k, v in sorted(self.metadata.items()))
+        if self.rows is not None:
+            text += f"; rows {self.rows.start}..{self.rows.stop - 1}"
+            text += f", row {self.row}" if self.row is not None else ""
         where = " at ".join(part for part in (self.method, self.address) if part)
         if where:
             text += f" [{where}]"
@@ -108,7 +123,7 @@ class VectorError(InvalidArgument):
         component: Optional[int] = None,
     ) -> None:
         super().__init__(message, reason=reason)
-        self.row = row
+        self.row: Optional[int] = row
         self.component = component
 
 
@@ -189,9 +204,7 @@ _CLASSES: Dict[str, Type[Error]] = {
 _NAME_BY_NUMBER: Dict[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
-def from_status(
-    status: Any, *, method: str = "", address: str = "", request_id: str = ""
-) -> Error:
+def from_status(status: Any, *, method: str = "", address: str = "", request_id: str = "") -> Error:
     """The error that a stele.v1.Status (wire-compatible with google.rpc.Status) describes."""
     reason, metadata, violations = "", {}, []
     for detail in status.details:

@@ -4,8 +4,8 @@
     (stele.field("lang") == "de") & ~stele.field("tags").contains("draft")
     {"all_of": [{"attribute": "year", "greater_or_equal": 2020}]}
 
-Every function of the client that takes `filter=` takes any of: an expression like the first two, the
-dict form (the field names of stele.v1.Filter and Condition with plain values; its protobuf JSON
+Every function of the client that takes `filter=` takes any of: an expression like the first two,
+the dict form (the field names of stele.v1.Filter and Condition with plain values; its protobuf JSON
 form too), the dict form as JSON text, or a stele.v1.Filter.
 
 A record without the attribute fails every test but `.missing()`. `~` is the logical negation, so

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union, overload
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,11 @@ from stele.filters import FilterLike
 from stele.values import AttributeValue
 
 INT64_MAX = 2**63 - 1
+S = TypeVar("S", bound=np.generic)
 
 
 class Metric(enum.IntEnum):
-    """How far two vectors are apart. `score` of a hit: squared distance, dot product, similarity."""
+    """How far two vectors are apart; see `Hit` for what each one's score means."""
 
     L2 = 1
     DOT = 2
@@ -326,23 +327,26 @@ class BatchSearchResult(Sequence[SearchResult]):
     @property
     def ids(self) -> npt.NDArray[np.object_]:
         """Ids as an object array of shape [n, k]; None beyond counts[row]."""
-        return self._fill(np.full((len(self), self.k), None, dtype=object), "id")
+        array = np.full((len(self), self.k), None, dtype=object)
+        return self._fill(array, "id")
 
     @property
     def distance_raw(self) -> npt.NDArray[np.int64]:
         """Raw distances, int64 of shape [n, k]; 2^63 - 1 beyond counts[row]."""
-        return self._fill(np.full((len(self), self.k), INT64_MAX, dtype=np.int64), "distance_raw")
+        array = np.full((len(self), self.k), INT64_MAX, dtype=np.int64)
+        return self._fill(array, "distance_raw")
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
         """Scores, float64 of shape [n, k]; NaN beyond counts[row]."""
-        return self._fill(np.full((len(self), self.k), np.nan, dtype=np.float64), "score")
+        array = np.full((len(self), self.k), np.nan, dtype=np.float64)
+        return self._fill(array, "score")
 
     def as_arrays(self) -> Tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
         """(ids, distance_raw), both of shape [n, k]."""
         return self.ids, self.distance_raw
 
-    def _fill(self, array: Any, name: str) -> Any:
+    def _fill(self, array: npt.NDArray[S], name: str) -> npt.NDArray[S]:
         for row, result in enumerate(self.results):
             array[row, : len(result)] = [getattr(hit, name) for hit in result.hits]
         return array

@@ -52,7 +52,9 @@ def to_value_list(values: Any, where: str = "value") -> types_pb2.ValueList:
     """A protobuf ValueList of scalars that all have one type. Raises InvalidArgument."""
     result = types_pb2.ValueList()
     for position, value in enumerate(values):
-        item = value if isinstance(value, types_pb2.Value) else _scalar(value, f"{where}[{position}]")
+        item = (
+            value if isinstance(value, types_pb2.Value) else _scalar(value, f"{where}[{position}]")
+        )
         result.values.append(item)
     kinds = sorted({str(item.WhichOneof("kind")) for item in result.values})
     if len(kinds) > 1:
@@ -100,7 +102,9 @@ def from_value(value: types_pb2.Value) -> AttributeValue:
     """The Python object of a Value: timestamps become datetime in UTC, or Timestamp outside it."""
     kind = value.WhichOneof("kind")
     if kind is None:
-        raise InvalidArgument("the server sent a value of a kind this client does not know; update it")
+        raise InvalidArgument(
+            "the server sent a value of a kind this client does not know; update it"
+        )
     if kind == "list_value":
         return [from_value(item) for item in value.list_value.values]
     if kind == "timestamp_micros":
@@ -120,7 +124,9 @@ def from_attributes(attributes: Mapping[str, types_pb2.Value]) -> Dict[str, Attr
 def set_attributes(target: Any, attributes: Attributes, where: str = "attributes") -> None:
     """Fills a protobuf map<string, Value>."""
     if not isinstance(attributes, Mapping):
-        raise _refuse(where, f"expected a mapping of names to values, got {type(attributes).__name__}")
+        raise _refuse(
+            where, f"expected a mapping of names to values, got {type(attributes).__name__}"
+        )
     for name, value in attributes.items():
         if not isinstance(name, str):
             raise _refuse(where, f"attribute names are str, got {type(name).__name__}")

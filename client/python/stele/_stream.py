@@ -1,0 +1,107 @@
+"""Decisions of a write stream that the blocking and the asyncio client share.
+
+`StreamState` is told what happened (an acknowledgement, the end of a connection) and says what to
+do. It does no I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional, Tuple
+
+import grpc
+
+from stele import _requests, errors, model
+from stele._bulk import BatchOptions, Window
+from stele._session import Session
+
+# How long the server may take to end a stream that has nothing left to say.
+FINISH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """A message from the server or, without one, the end of the connection (no error: with OK)."""
+
+    reply: Any = None
+    error: Any = None
+
+
+class StreamState:
+    """One logical stream over any number of connections."""
+
+    def __init__(self, session: Session, options: BatchOptions, timeout: Optional[float]) -> None:
+        self.session = session
+        self.window = Window(options)
+        self.attempts = session.attempts(timeout)
+        # Of the current connection: the rejection that was the last thing it said.
+        self._last_error: Optional[errors.Error] = None
+
+    def acknowledged(self, event: Optional[Event]) -> Optional[model.WriteAck]:
+        """The answer to the oldest request; None where the connection has to be replaced."""
+        reply = None if event is None else event.reply
+        if reply is None:
+            return None
+        if reply.HasField("error"):
+            if reply.error.code == grpc.StatusCode.UNAVAILABLE.value[0]:
+                return None
+            # A failure that names no request belongs to the oldest.
+            request_id = reply.request_id or self.window.next_request_id
+            error = self._error(reply.error, request_id)
+            if not len(self.window):
+                raise error
+            self.window.acknowledge(request_id)
+            self._last_error = error
+            ack = model.WriteAck(request_id, error=error)
+        else:
+            self.window.acknowledge(reply.request_id)
+            self._last_error = None
+            result = _requests.write_result(reply.ok, reply.request_id)
+            self.session.observe(result.position.log_index)
+            ack = model.WriteAck(reply.request_id, result=result)
+        self.attempts.restart()
+        return ack
+
+    def ended(self, event: Optional[Event]) -> float:
+        """Seconds until the next connection; raises to give up. None: no answer came in time."""
+        code, failure = self._failure(event)
+        last, self._last_error = self._last_error, None
+        ended_by_server = event is not None and event.reply is None
+        if (
+            last is not None
+            and ended_by_server
+            and (
+                event.error is None or code.name == last.code  # type: ignore[union-attr]
+            )
+        ):
+            raise last
+        has_details = (
+            event is not None
+            and event.error is not None
+            and bool(errors.status_details(event.error.trailing_metadata()))
+        )
+        pause = self.attempts.pause(code, failure.message, has_details)
+        if pause is None:
+            raise failure
+        self.window.reconnect()
+        return pause
+
+    def _failure(self, event: Optional[Event]) -> Tuple[grpc.StatusCode, errors.Error]:
+        request_id = self.window.next_request_id
+        where: Any = {
+            "method": "WriteStream", "address": self.session.address, "request_id": request_id,
+        }  # fmt: skip
+        if event is None:
+            late = errors.DeadlineExceeded("no acknowledgement came in time", **where)
+            return grpc.StatusCode.DEADLINE_EXCEEDED, late
+        if event.reply is not None:
+            return grpc.StatusCode.UNAVAILABLE, self._error(event.reply.error, request_id)
+        if event.error is None:
+            ended = errors.Unavailable("the server ended the stream", **where)
+            return grpc.StatusCode.UNAVAILABLE, ended
+        return event.error.code(), self.session.error(event.error, "WriteStream", request_id)
+
+    def _error(self, status: Any, request_id: str) -> errors.Error:
+        return errors.from_status(
+            status, method="WriteStream", address=self.session.address, request_id=request_id
+        )

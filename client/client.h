@@ -50,7 +50,7 @@ class Connection;
 // What Upsert did in all of its entries.
 struct UpsertResult {
   // Of the last entry.
-  v1::Position position;
+  v1::Position position = {};
   uint64_t inserted_count = 0;
   uint64_t updated_count = 0;
   // Log entries that were written, and those of them that the server had executed before.
@@ -59,17 +59,17 @@ struct UpsertResult {
 };
 
 struct UpsertOptions {
-  BatchLimits batch;
+  BatchLimits batch = {};
   size_t window = 8;
-  std::optional<absl::Duration> timeout;
+  std::optional<absl::Duration> timeout = {};
 };
 
 struct ListOptions {
-  std::optional<Filter> filter;
-  Select select;
+  std::optional<Filter> filter = {};
+  Select select = {};
   // 0: the server's default.
   int32_t page_size = 0;
-  ReadOptions read;
+  ReadOptions read = {};
 };
 
 // Pages through records in order of id, all at the log index of the first page. Not thread-safe.

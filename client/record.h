@@ -20,23 +20,23 @@ namespace stele::client {
 
 struct Record {
   // 1..256 bytes of UTF-8.
-  std::string id;
+  std::string id = {};
   // Of the collection's dimension.
-  Vector vector;
-  Attributes attributes;
+  Vector vector = {};
+  Attributes attributes = {};
   // Opaque bytes, returned as they are.
-  std::string document;
+  std::string document = {};
 };
 
 struct Query {
-  Vector vector;
+  Vector vector = {};
   // 1..10000.
   uint32_t k = 10;
-  std::optional<Filter> filter;
+  std::optional<Filter> filter = {};
   // Inclusive. L2: at most this score; DOT and COSINE: at least this score.
-  std::optional<double> score_threshold;
+  std::optional<double> score_threshold = {};
   // Inclusive, exact; not together with score_threshold.
-  std::optional<int64_t> distance_raw_max;
+  std::optional<int64_t> distance_raw_max = {};
 };
 
 v1::RecordInput ToProto(const Record& record);

@@ -20,20 +20,20 @@ namespace stele::client {
 
 // One entry of google.rpc.BadRequest: `field` is a path such as "operations[3].upsert.vector".
 struct FieldViolation {
-  std::string field;
-  std::string description;
+  std::string field = {};
+  std::string description = {};
 };
 
 // What a status carries besides code and message. Empty members mean "not stated".
 struct ErrorDetails {
   // From google.rpc.ErrorInfo; the reasons are listed in docs/protocol.md.
-  std::string reason;
-  std::string domain;
-  std::map<std::string, std::string> metadata;
+  std::string reason = {};
+  std::string domain = {};
+  std::map<std::string, std::string> metadata = {};
   // From google.rpc.BadRequest.
-  std::vector<FieldViolation> field_violations;
+  std::vector<FieldViolation> field_violations = {};
   // The request id of a failed write. Where the outcome is unknown, Client::GetOutcome tells it.
-  std::string request_id;
+  std::string request_id = {};
 };
 
 // Reads the details that the functions below attached.

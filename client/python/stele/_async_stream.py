@@ -20,11 +20,12 @@ async def run(
     """Sends the WriteRequests of `source`; yields their acknowledgements in order."""
     state = StreamState(session, options, timeout)
     connection: Optional[_Connection] = None
-    exhausted = False
+    exhausted = answered = False
     try:
         while True:
             full = exhausted or not state.window.has_room()
-            if not full:
+            # All that was answered is passed on before the source is asked again.
+            if not full and not answered:
                 request = await _next(source)
                 if request is None:
                     exhausted = full = True
@@ -34,12 +35,13 @@ async def run(
                     state.attempts.restart()
             if exhausted and not len(state.window):
                 if connection is not None:
-                    await connection.finish()
+                    state.finished(await connection.finish())
                 return
             if connection is None:
                 connection = _Connection(stub, session.metadata)
             connection.send(state.window.unsent())
             event = await connection.receive(state.attempts.attempt_timeout() if full else 0.0)
+            answered = event is not None
             if event is None and not full:
                 continue
             ack = state.acknowledged(event)
@@ -109,10 +111,10 @@ class _Connection:
         except asyncio.TimeoutError:
             return None
 
-    async def finish(self) -> None:
+    async def finish(self) -> Optional[Event]:
         """Ends the stream in good order after the last acknowledgement."""
         self._outgoing.put_nowait(None)
-        await self.receive(FINISH_SECONDS)
+        return await self.receive(FINISH_SECONDS)
 
     def close(self) -> None:
         """Cancels what is left of the stream."""

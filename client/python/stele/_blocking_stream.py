@@ -22,11 +22,12 @@ def run(
     """Sends the WriteRequests of `source`; yields their acknowledgements in order."""
     state = StreamState(session, options, timeout)
     connection: Optional[_Connection] = None
-    exhausted = False
+    exhausted = answered = False
     try:
         while True:
             full = exhausted or not state.window.has_room()
-            if not full:
+            # All that was answered is passed on before the source is asked again.
+            if not full and not answered:
                 request = next(source, None)
                 if request is None:
                     exhausted = full = True
@@ -36,12 +37,13 @@ def run(
                     state.attempts.restart()
             if exhausted and not len(state.window):
                 if connection is not None:
-                    connection.finish()
+                    state.finished(connection.finish())
                 return
             if connection is None:
                 connection = _Connection(stub, session.metadata)
             connection.send(state.window.unsent())
             event = connection.receive(state.attempts.attempt_timeout() if full else 0.0)
+            answered = event is not None
             if event is None and not full:
                 continue
             ack = state.acknowledged(event)
@@ -87,10 +89,10 @@ class _Connection:
         except queue.Empty:
             return None
 
-    def finish(self) -> None:
+    def finish(self) -> Optional[Event]:
         """Ends the stream in good order after the last acknowledgement."""
         self._outgoing.put(None)
-        self.receive(FINISH_SECONDS)
+        return self.receive(FINISH_SECONDS)
 
     def close(self) -> None:
         """Cancels what is left of the stream."""

@@ -86,6 +86,13 @@ class StreamState:
         self.window.reconnect()
         return pause
 
+    def finished(self, event: Optional[Event]) -> None:
+        """Everything is acknowledged. Raises the failure that answered the last request, if any."""
+        if self._last_error is None or event is None or event.error is None:
+            return
+        if event.error.code().name == self._last_error.code:
+            raise self._last_error
+
     def _failure(self, event: Optional[Event]) -> Tuple[grpc.StatusCode, errors.Error]:
         request_id = self.window.next_request_id
         where: Any = {

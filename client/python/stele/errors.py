@@ -118,7 +118,7 @@ class VectorError(InvalidArgument):
         self,
         message: str,
         *,
-        reason: str,
+        reason: str = "",
         row: Optional[int] = None,
         component: Optional[int] = None,
     ) -> None:

@@ -41,12 +41,32 @@ void AddGlobalOptions(CLI::App* app, Context* context) {
       ->group("Global options");
 }
 
+// CLI11 takes "[x]" for a list wherever an option may have several values, but ids may look like
+// that. Such arguments are marked before parsing, and every option removes the mark first.
+constexpr char kMark = '\x01';
+
+std::string Marked(const std::string& argument) {
+  const bool is_list_like =
+      argument.size() >= 2 && argument.front() == '[' && argument.back() == ']';
+  return is_list_like ? kMark + argument : argument;
+}
+
+void RemoveMarks(CLI::App* app) {
+  for (CLI::Option* option : app->get_options()) {
+    option->transform([](const std::string& value) {
+      return !value.empty() && value.front() == kMark ? value.substr(1) : value;
+    });
+  }
+  for (CLI::App* command : app->get_subcommands({})) RemoveMarks(command);
+}
+
 }  // namespace
 
 std::unique_ptr<CLI::App> BuildApp(Context* context) {
   auto app =
       std::make_unique<CLI::App>("Command line of Stele, the deterministic vector memory", "stele");
   app->footer(kFooter);
+  app->set_version_flag("--version", "stele " STELE_VERSION);
   app->require_subcommand(1);
   app->fallthrough();
   AddGlobalOptions(app.get(), context);
@@ -58,14 +78,18 @@ std::unique_ptr<CLI::App> BuildApp(Context* context) {
   AddSearchCommand(app.get(), context);
   AddOfflineCommands(app.get(), context);
   AddCompletionCommand(app.get(), context);
+  RemoveMarks(app.get());
   return app;
 }
 
 int Main(int argc, const char* const* argv) {
   Context context;
   const std::unique_ptr<CLI::App> app = BuildApp(&context);
+  // The parser takes its arguments from the back.
+  std::vector<std::string> arguments;
+  for (int i = argc - 1; i > 0; --i) arguments.push_back(Marked(argv[i]));
   try {
-    app->parse(argc, argv);
+    app->parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     // Prints help to standard output, errors to standard error.
     return app->exit(error) == 0 ? kExitOk : kExitUsage;

@@ -94,6 +94,9 @@ class _Connection:
             async for reply in self._call:
                 self._incoming.put_nowait(Event(reply=reply))
             self._incoming.put_nowait(Event())
+        except asyncio.CancelledError:  # Also what grpc.aio makes of a send that failed.
+            self._incoming.put_nowait(Event())
+            raise
         except grpc.RpcError as error:
             self._incoming.put_nowait(Event(error=error))
 

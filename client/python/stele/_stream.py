@@ -13,7 +13,7 @@ import grpc
 
 from stele import _requests, errors, model
 from stele._bulk import BatchOptions, Window
-from stele._session import Session
+from stele._session import Session, send_failed
 
 # How long the server may take to end a stream that has nothing left to say.
 FINISH_SECONDS = 1.0
@@ -66,15 +66,10 @@ class StreamState:
         """Seconds until the next connection; raises to give up. None: no answer came in time."""
         code, failure = self._failure(event)
         last, self._last_error = self._last_error, None
-        ended_by_server = event is not None and event.reply is None
-        if (
-            last is not None
-            and ended_by_server
-            and (
-                event.error is None or code.name == last.code  # type: ignore[union-attr]
-            )
-        ):
-            raise last
+        if last is not None and event is not None and event.reply is None:
+            # A server that ends the stream after refusing a request ended it because of that.
+            if event.error is None or _same_failure(event.error, last):
+                raise last
         has_details = (
             event is not None
             and event.error is not None
@@ -90,7 +85,7 @@ class StreamState:
         """Everything is acknowledged. Raises the failure that answered the last request, if any."""
         if self._last_error is None or event is None or event.error is None:
             return
-        if event.error.code().name == self._last_error.code:
+        if _same_failure(event.error, self._last_error):
             raise self._last_error
 
     def _failure(self, event: Optional[Event]) -> Tuple[grpc.StatusCode, errors.Error]:
@@ -103,7 +98,7 @@ class StreamState:
             return grpc.StatusCode.DEADLINE_EXCEEDED, late
         if event.reply is not None:
             return grpc.StatusCode.UNAVAILABLE, self._error(event.reply.error, request_id)
-        if event.error is None:
+        if event.error is None or _send_failed(event.error):
             ended = errors.Unavailable("the server ended the stream", **where)
             return grpc.StatusCode.UNAVAILABLE, ended
         return event.error.code(), self.session.error(event.error, "WriteStream", request_id)
@@ -112,3 +107,13 @@ class StreamState:
         return errors.from_status(
             status, method="WriteStream", address=self.session.address, request_id=request_id
         )
+
+
+def _same_failure(error: Any, last: errors.Error) -> bool:
+    """Whether a stream ended with the failure that its last answer told."""
+    return bool(error.code().name == last.code) or _send_failed(error)
+
+
+def _send_failed(error: Any) -> bool:
+    """Whether the true status is unknown, because a message could not be sent."""
+    return send_failed(error.code(), error.details() or "")

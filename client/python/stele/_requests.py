@@ -402,6 +402,14 @@ def id_chunks(ids: Any) -> List[List[str]]:
     return [every[start : start + _GET_IDS_MAX] for start in starts] or [[]]
 
 
+def halve(error: errors.ResourceExhausted, chunk: List[Any]) -> List[List[Any]]:
+    """Two smaller requests in place of one whose reply is too large; raises other errors."""
+    if error.reason != "RESPONSE_TOO_LARGE" or len(chunk) < 2:
+        raise error
+    middle = len(chunk) // 2
+    return [chunk[:middle], chunk[middle:]]
+
+
 def join_get(first: model.GetResult, second: model.GetResult) -> model.GetResult:
     return model.GetResult(
         first.records + second.records, first.missing_ids + second.missing_ids, first.position

@@ -116,22 +116,12 @@ def channel_credentials(tls: TlsConfig) -> Any:
     )
 
 
-def send_failed(code: grpc.StatusCode, details: str) -> bool:
-    """Whether grpc.aio put a status of its own in place of the server's.
-
-    It does so when a message cannot be sent because the server has just ended the stream.
-    """
-    return code is grpc.StatusCode.INTERNAL and details == "Internal error from Core"
-
-
 def transient(code: grpc.StatusCode, details: str, has_status_details: bool) -> bool:
     """Whether a failure says that the connection was lost rather than that the call was refused."""
     if code is grpc.StatusCode.UNAVAILABLE:
         return True
     if has_status_details:
         return False
-    if send_failed(code, details):
-        return True
     # What gRPC itself reports for streams that a dying peer or a proxy reset.
     return (code is grpc.StatusCode.UNKNOWN and "Stream removed" in details) or (
         code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED) and "RST_STREAM" in details

@@ -13,7 +13,7 @@ import grpc
 
 from stele import _requests, errors, model
 from stele._bulk import BatchOptions, Window
-from stele._session import Session, send_failed
+from stele._session import Session
 
 # How long the server may take to end a stream that has nothing left to say.
 FINISH_SECONDS = 1.0
@@ -115,5 +115,9 @@ def _same_failure(error: Any, last: errors.Error) -> bool:
 
 
 def _send_failed(error: Any) -> bool:
-    """Whether the true status is unknown, because a message could not be sent."""
-    return send_failed(error.code(), error.details() or "")
+    """Whether grpc.aio put a status of its own in place of the server's.
+
+    It does so when a message cannot be sent because the server has just ended the stream.
+    """
+    internal = error.code() is grpc.StatusCode.INTERNAL
+    return internal and error.details() == "Internal error from Core"

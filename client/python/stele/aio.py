@@ -254,11 +254,17 @@ class AsyncClient:
         """Records by id, in the order asked for; absent ones are listed in missing_ids."""
         selector = _requests.selector(with_vector, with_attributes, with_document)
         result: Optional[model.GetResult] = None
-        for chunk in _requests.id_chunks(ids):
+        chunks = _requests.id_chunks(ids)
+        while chunks:
+            chunk = chunks.pop(0)
             # All chunks describe one state: the one that the first was answered on.
             at = at_index if result is None else result.position.log_index
             call = _requests.get(self._session, collection, chunk, selector, min_index, at)
-            part = await self._call(call, timeout)
+            try:
+                part = await self._call(call, timeout)
+            except errors.ResourceExhausted as error:
+                chunks = _requests.halve(error, chunk) + chunks
+                continue
             result = part if result is None else _requests.join_get(result, part)
         assert result is not None
         return result
@@ -347,12 +353,17 @@ class AsyncClient:
             self._batch.bytes_max,
         )  # fmt: skip
         result: Optional[model.BatchSearchResult] = None
-        for queries in groups:
+        while groups:
+            queries = groups.pop(0)
             at = at_index if result is None else result.position.log_index
             call = _requests.batch_search(
                 self._session, collection, queries, k, selector, min_index, at
             )
-            part = await self._call(call, timeout)
+            try:
+                part = await self._call(call, timeout)
+            except errors.ResourceExhausted as error:
+                groups = _requests.halve(error, queries) + groups
+                continue
             result = part if result is None else _requests.join_batch(result, part)
         assert result is not None
         return result

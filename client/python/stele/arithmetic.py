@@ -24,11 +24,12 @@ COMPONENT_LIMIT = 1 << 30  # |raw| must be below.
 NORM_LIMIT = 1 << 60  # The squared raw norm must be below.
 INTEGER_LIMIT = 1 << 53  # Integers from here on are not exact as float64.
 
-NOT_FINITE = "VECTOR_NOT_FINITE"
-COMPONENT_RANGE = "VECTOR_COMPONENT_RANGE"
-NORM_RANGE = "VECTOR_NORM_RANGE"
+# Reasons of VectorError, those of the server.
+NOT_FINITE = "COMPONENT_NOT_FINITE"
+COMPONENT_RANGE = "COMPONENT_OUT_OF_RANGE"
+NORM_RANGE = "NORM_OUT_OF_RANGE"
 BECOMES_ZERO = "VECTOR_BECOMES_ZERO"
-ZERO_VECTOR = "VECTOR_ZERO"
+ZERO_VECTOR = "ZERO_VECTOR"
 
 ArrayLike = Any
 Int32Array = npt.NDArray[np.int32]

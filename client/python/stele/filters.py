@@ -5,8 +5,8 @@
     {"all_of": [{"attribute": "year", "greater_or_equal": 2020}]}
 
 Every function of the client that takes `filter=` takes any of: an expression like the first two,
-the dict form (the field names of stele.v1.Filter and Condition with plain values; its protobuf JSON
-form too), the dict form as JSON text, or a stele.v1.Filter.
+the dict form (docs/cli.md, "Filters"; plain Python values are fine in it), the dict form as JSON
+text, or a stele.v1.Filter.
 
 A record without the attribute fails every test but `.missing()`. `~` is the logical negation, so
 `~(field("year") >= 2020)` holds for a record without `year`, and `field("year") < 2020` does not.
@@ -14,11 +14,15 @@ A record without the attribute fails every test but `.missing()`. `~` is the log
 
 from __future__ import annotations
 
+import base64
 import json
-from typing import Any, Iterable, Mapping, Optional, Union
+import re
+from typing import Any, Dict, Iterable, Mapping, Optional, Union
+
+from google.protobuf import json_format
 
 from stele.errors import InvalidArgument
-from stele.values import to_value, to_value_list
+from stele.values import parse_rfc3339, to_value, to_value_list
 from stele.v1 import types_pb2
 
 _GROUPS = ("all_of", "any_of", "none_of")
@@ -30,6 +34,9 @@ _SINGLE = (
 _TYPED = (
     "bool_value", "int64_value", "double_value", "string_value", "bytes_value", "timestamp_micros",
 )  # fmt: skip
+
+
+_CAMEL = re.compile(r"(?<=[a-z])([A-Z])")
 
 
 class Expression:
@@ -149,7 +156,7 @@ def to_filter(value: Optional[FilterLike]) -> Optional[types_pb2.Filter]:
         return value.to_proto()
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json.loads(value, object_pairs_hook=_unique)
         except ValueError as error:
             raise InvalidArgument(f"filter: not JSON: {error}") from error
     if isinstance(value, Mapping):
@@ -160,9 +167,18 @@ def to_filter(value: Optional[FilterLike]) -> Optional[types_pb2.Filter]:
     )
 
 
+def _unique(pairs: Any) -> Dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError(f"a key occurs twice among {[key for key, _ in pairs]}")
+    return result
+
+
 def _from_dict(node: Any, where: str) -> types_pb2.Filter:
     if not isinstance(node, Mapping):
         raise InvalidArgument(f"{where}: expected an object, got {type(node).__name__}")
+    # The protobuf JSON form writes oneOf where the contract has one_of.
+    node = {_CAMEL.sub(r"_\1", str(key)).lower(): value for key, value in node.items()}
     if set(node) == {"condition"}:
         return _from_dict(node["condition"], f"{where}.condition")
     if "attribute" in node:
@@ -217,14 +233,25 @@ def _condition(attribute: str, test: str, value: Any, where: str) -> types_pb2.F
 
 
 def _plain(value: Any, where: str) -> Any:
-    """Accepts the protobuf JSON form of a value, {"int64_value": 5}, beside plain values."""
+    """Accepts typed JSON values beside plain ones.
+
+    {"timestamp": "2026-01-02T03:04:05.5Z"}, {"bytes": "AP8="}, {"double": "Infinity"}, or the
+    protobuf JSON form, {"int64_value": "5"}.
+    """
     if not isinstance(value, Mapping):
         return value
-    from google.protobuf import json_format
-
+    name: str = next(iter(value)) if len(value) == 1 else ""
+    content: Any = value.get(name)
     try:
+        if name == "timestamp":
+            return types_pb2.Value(timestamp_micros=parse_rfc3339(content))
+        if name == "bytes":
+            return base64.b64decode(content, validate=True)
+        if name == "double":
+            return float(content)
         return json_format.ParseDict(dict(value), types_pb2.Value())
-    except json_format.ParseError as error:
+    except (json_format.ParseError, ValueError, TypeError) as error:
         raise InvalidArgument(
-            f"{where}: expected a plain value or one of {', '.join(_TYPED)}: {error}"
+            f"{where}: expected a plain value, or an object with one of timestamp, bytes, double, "
+            f"{', '.join(_TYPED)}: {error}"
         ) from error

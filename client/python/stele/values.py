@@ -10,6 +10,7 @@ NumPy scalars count as the Python type they stand for.
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Union
 
@@ -114,6 +115,23 @@ def from_value(value: types_pb2.Value) -> AttributeValue:
             return Timestamp(value.timestamp_micros)
     result: AttributeValue = getattr(value, kind)
     return result
+
+
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?([Zz]|[+-]\d\d:\d\d)")
+
+
+def parse_rfc3339(text: str) -> int:
+    """Microseconds since 1970 of a date and time such as 2026-01-02T03:04:05.123456Z.
+
+    Raises ValueError.
+    """
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not like 2026-01-02T03:04:05.123456Z")
+    date, clock, fraction, zone = found.groups()
+    zone = "+00:00" if zone in "Zz" else zone
+    instant = datetime.datetime.fromisoformat(f"{date}T{clock}{zone}")
+    return (instant - EPOCH) // _MICROSECOND + int((fraction or "").ljust(6, "0"))
 
 
 def from_attributes(attributes: Mapping[str, types_pb2.Value]) -> Dict[str, AttributeValue]:

@@ -102,3 +102,9 @@ def decode_vector(vector, config, field):
         return np.asarray(stele.normalize(array) if cosine else stele.quantize(array))
     except stele.VectorError as error:
         raise invalid(error.message, field, error.reason) from error
+
+
+class Stored:
+    def __init__(self, vector, attributes, document, version):
+        self.vector, self.attributes = vector, attributes
+        self.document, self.version = document, version

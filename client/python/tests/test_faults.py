@@ -282,6 +282,20 @@ def test_many_queries_are_split_and_answered_on_one_state(connect):
     server.stop()
 
 
+def test_replies_that_would_be_too_large_are_asked_for_in_parts(fake, client):
+    ids = [f"{i:02}" for i in range(20)]
+    client.upsert("c", ids, np.arange(60).reshape(20, 3))
+    whole = client.batch_search("c", np.zeros((9, 3)), k=2)
+    fake.faults.reply_records_max = 3
+    found = client.get("c", ids + ["x"])
+    assert [record.id for record in found] == ids and found.missing_ids == ["x"]
+    parts = client.batch_search("c", np.zeros((9, 3)), k=2)
+    assert parts.ids.tolist() == whole.ids.tolist() and len(parts) == 9
+    fake.faults.reply_records_max = 1
+    with pytest.raises(stele.ResourceExhausted):
+        client.batch_search("c", np.zeros((9, 3)), k=2)
+
+
 def test_batches_follow_the_servers_limits(connect):
     server = FakeServer()
     server.limits.max_operations = 3

@@ -4,6 +4,7 @@ No server is needed.
 """
 
 import datetime
+import json
 import pickle
 
 import grpc
@@ -157,6 +158,12 @@ def test_filter_forms():
         {"none_of": {"filters": [{"condition": {"attribute": "year", "equals": 2025}}]}},
     ]}}  # fmt: skip
     assert filters.to_filter(verbose) == message
+    camel = {"allOf": {"filters": [
+        {"condition": {"attribute": "year", "greaterOrEqual": {"int64Value": "2020"}}},
+        {"condition": {"attribute": "year", "lessThan": {"int64Value": "2030"}}},
+        {"noneOf": {"filters": [{"condition": {"attribute": "year", "equals": 2025}}]}},
+    ]}}  # fmt: skip
+    assert filters.to_filter(camel) == message
     expression.to_proto().all_of.filters.pop()
     assert expression.to_proto() == message
     assert year.in_(()).to_proto().condition.WhichOneof("test") == "one_of"
@@ -165,7 +172,34 @@ def test_filter_forms():
     assert "2025" in repr(expression)
 
 
+@pytest.mark.parametrize(
+    "typed, expected",
+    [
+        ({"timestamp": "1970-01-01T00:00:01.5Z"}, types_pb2.Value(timestamp_micros=1500000)),
+        ({"timestamp": "1970-01-01T01:00:00+01:00"}, types_pb2.Value(timestamp_micros=0)),
+        ({"timestamp": "1969-12-31T23:59:59.999999Z"}, types_pb2.Value(timestamp_micros=-1)),
+        ({"timestamp_micros": 5}, types_pb2.Value(timestamp_micros=5)),
+        ({"bytes": "AP8="}, types_pb2.Value(bytes_value=b"\0\xff")),
+        ({"double": "-Infinity"}, types_pb2.Value(double_value=-float("inf"))),
+        ({"int64Value": "5"}, types_pb2.Value(int64_value=5)),
+        (5.0, types_pb2.Value(double_value=5.0)),
+    ],
+)
+def test_typed_values_in_filters(typed, expected):
+    made = filters.to_filter(json.dumps({"attribute": "a", "equals": typed}))
+    assert made.condition.equals == expected
+    made = filters.to_filter({"attribute": "a", "one_of": [typed]})
+    assert made.condition.one_of.values[0] == expected
+
+
 def test_filters_that_are_refused():
+    for typed in ({"timestamp": "yesterday"}, {"timestamp": 5}, {"bytes": "?"}, {"double": "x"},
+                  {"timestamp": "2020-13-01T00:00:00Z"},
+                  {"bytes": "AP8=", "double": 1}):  # fmt: skip
+        with pytest.raises(stele.InvalidArgument):
+            filters.to_filter({"attribute": "a", "equals": typed})
+    with pytest.raises(stele.InvalidArgument, match="twice"):
+        filters.to_filter('{"attribute": "a", "equals": 1, "equals": 2}')
     for bad in ({}, {"x": 1}, {"all_of": [], "any_of": []}, {"all_of": 1}, {"all_of": [1]}, "{",
                 {"attribute": "a"}, {"attribute": "a", "equals": 1, "less_than": 2}, "[]", 5,
                 {"attribute": "", "equals": 1}, {"attribute": "a", "exists": 1},

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "server/exit_code.h"
 #include "server/version.h"
 
@@ -94,6 +95,8 @@ absl::Status ApplyEnvironment(const Environment& environment, Config* config) {
   return absl::OkStatus();
 }
 
+constexpr size_t kHelpWidth = 68;
+constexpr size_t kHelpColumn = 32;
 constexpr char kFooter[] =
     "Every setting may also stand in the environment (STELE_ and its name in capitals) and, under "
     "its "
@@ -115,6 +118,18 @@ struct Parser {
   bool version = false;
 };
 
+// Lines of at most kHelpWidth; the parser indents what follows a line break.
+std::string Wrap(absl::string_view text) {
+  std::string wrapped;
+  size_t line = 0;
+  for (const absl::string_view word : absl::StrSplit(text, ' ')) {
+    const bool fits = line == 0 || line + 1 + word.size() <= kHelpWidth;
+    absl::StrAppend(&wrapped, line == 0 ? "" : fits ? " " : "\n", word);
+    line = fits && line != 0 ? line + 1 + word.size() : word.size();
+  }
+  return wrapped;
+}
+
 void AddModes(Parser* parser) {
   CLI::Option_group* modes = parser->app.add_option_group(
       "Instead of serving", "At most one of these; it does its work and exits.");
@@ -127,12 +142,14 @@ void AddModes(Parser* parser) {
       ->type_name("SNAPSHOT");
   modes->add_option("--new-key", parser->new_key, "Print a new API key and its keys-file line.")
       ->type_name("NAME ROLE")
-      ->expected(2);
+      ->type_size(2)
+      ->expected(1);
   modes
       ->add_option("--hash-key", parser->hash_key,
                    "Read an API key from standard input and print its keys-file line.")
       ->type_name("NAME ROLE")
-      ->expected(2);
+      ->type_size(2)
+      ->expected(1);
   modes->add_flag("--health-check", parser->health_check,
                   "Ask the server of these settings whether it serves.");
   modes->add_flag("--version", parser->version, "Print the version.");
@@ -143,9 +160,9 @@ void AddSettings(Parser* parser) {
       ->type_name("FILE");
   for (const Setting& setting : Settings()) {
     const std::string flag = absl::StrCat("--", View(setting.name));
-    const std::string help = absl::StrCat(
-        View(setting.help),
-        " [default: ", setting.default_text.empty() ? "empty" : View(setting.default_text), "]");
+    const absl::string_view value =
+        setting.default_text.empty() ? "empty" : View(setting.default_text);
+    const std::string help = Wrap(absl::StrCat(View(setting.help), " [default: ", value, "]"));
     CLI::Option* option = nullptr;
     if (setting.value.empty()) {
       option = parser->app.add_flag(flag, help);
@@ -154,6 +171,20 @@ void AddSettings(Parser* parser) {
     }
     parser->settings.emplace_back(&setting, option);
   }
+}
+
+// CLI11 takes the arguments last first, and `--name=` only as two: a flag and an empty value.
+std::vector<std::string> ForParser(const std::vector<std::string>& arguments) {
+  std::vector<std::string> reversed;
+  for (auto argument = arguments.rbegin(); argument != arguments.rend(); ++argument) {
+    if (argument->starts_with("--") && argument->ends_with("=")) {
+      reversed.emplace_back();
+      reversed.push_back(argument->substr(0, argument->size() - 1));
+    } else {
+      reversed.push_back(*argument);
+    }
+  }
+  return reversed;
 }
 
 absl::Status ApplyFlags(const Parser& parser, Config* config) {
@@ -195,11 +226,11 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   Parser parser;
   AddModes(&parser);
   AddSettings(&parser);
+  parser.app.get_formatter()->column_width(kHelpColumn);
   parser.app.footer(kFooter + ExitCodeText());
   CommandLine line;
   try {
-    // CLI11 takes the arguments last first.
-    parser.app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    parser.app.parse(ForParser(arguments));
   } catch (const CLI::CallForHelp&) {
     line.mode = Mode::kPrintText;
     line.text = parser.app.help();

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <future>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -16,7 +18,8 @@
 namespace stele::server {
 namespace {
 
-constexpr int kClientTimeoutMillis = 5000;
+constexpr int kClientTimeoutMillis = 2000;
+constexpr std::chrono::milliseconds kStopPoll{5};
 constexpr size_t kHealthBytesMax = 4096;
 
 void Reply(mg_connection* connection, const char* status, const char* type, std::string_view body) {
@@ -62,7 +65,7 @@ int DropMessage(const mg_connection*, const char* message) {
 
 void InitLibraryOnce() {
   static std::once_flag once;
-  std::call_once(once, [] { mg_init_library(MG_FEATURES_IPV6); });
+  std::call_once(once, [] { mg_init_library(MG_FEATURES_DEFAULT); });
 }
 
 }  // namespace
@@ -80,7 +83,7 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const Address&
   const std::array<const char*, 17> options = {"listening_ports",
                                                port.c_str(),
                                                "num_threads",
-                                               "4",
+                                               "8",
                                                "connection_queue",
                                                "16",
                                                "listen_backlog",
@@ -114,7 +117,16 @@ absl::StatusOr<std::unique_ptr<HttpEndpoint>> HttpEndpoint::Start(const Address&
 }
 
 HttpEndpoint::~HttpEndpoint() {
-  if (context_ != nullptr) mg_stop(context_);
+  if (context_ == nullptr) return;
+  // civetweb looks at its stop flag every two seconds or when somebody connects: so somebody does.
+  std::future<void> stopped = std::async(std::launch::async, [this] { mg_stop(context_); });
+  const Address self = address_.ForClient();
+  std::array<char, 256> error{};
+  while (stopped.wait_for(kStopPoll) != std::future_status::ready) {
+    mg_connection* knock =
+        mg_connect_client(self.host.c_str(), self.port, /*use_ssl=*/0, error.data(), error.size());
+    if (knock != nullptr) mg_close_connection(knock);
+  }
 }
 
 absl::Status QueryHealth(const Address& address) {

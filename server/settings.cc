@@ -82,8 +82,12 @@ absl::Status ApplyHttpListen(std::string_view text, Config* config) {
   config->http_listen.reset();
   if (text.empty()) return absl::OkStatus();
   absl::StatusOr<Address> address = ParseAddress(text);
-  if (address.ok()) config->http_listen = *std::move(address);
-  return address.status();
+  if (!address.ok()) return address.status();
+  if (address->host.find(':') != std::string::npos) {
+    return Bad(text, "an IPv4 address; /metrics and /healthz are served on IPv4 only");
+  }
+  config->http_listen = *std::move(address);
+  return absl::OkStatus();
 }
 
 absl::Status ApplyKernel(std::string_view text, Config* config) {
@@ -123,7 +127,7 @@ absl::Status ApplyLogFormat(std::string_view text, Config* config) {
 
 constexpr Setting kSettings[] = {
     {"data-dir", "DIRECTORY", "./stele-data",
-     "Where the log, the snapshots and the keys of this log live. Made if it is not there.",
+     "Where the log and the snapshots live. Made if it is not there.",
      [](std::string_view text, Config* config) {
        return StorePath(text, false, &config->data_directory);
      }},
@@ -131,7 +135,7 @@ constexpr Setting kSettings[] = {
      "Where the gRPC API listens. Port 0 takes a free one; the ready line tells which.",
      ApplyListen},
     {"http-listen", "HOST:PORT", "127.0.0.1:7421",
-     "Where /metrics and /healthz are served. Empty turns it off.", ApplyHttpListen},
+     "Where /metrics and /healthz are served, on IPv4. Empty turns it off.", ApplyHttpListen},
     {"keys-file", "FILE", "",
      "Who may call, one line each: NAME ROLE sha256:HEX, or cn:COMMON NAME ROLE. SIGHUP reads it "
      "again. Empty: no authentication, on loopback only.",

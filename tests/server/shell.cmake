@@ -1,0 +1,8 @@
+# The server's shell: configuration, keys, gate, metrics, health, and the binary as a process.
+foreach(name config key_ring gate metrics health)
+  stele_test(NAME server_${name}_test SOURCES ${name}_test.cc
+    LINK stele_server OpenSSL::Crypto LABELS unit)
+endforeach()
+stele_test(NAME server_shell_test SOURCES shell_test.cc LINK stele_server LABELS e2e
+  DEFINES "STELE_SERVER_BINARY=\"$<TARGET_FILE:stele-server>\"")
+add_dependencies(server_shell_test stele-server stele-probe)

@@ -31,7 +31,7 @@ enum class Label : uint8_t {
   kEffect = 0x30,          // one effect
   kEffectNode = 0x31,      // Merkle node over effects
   kSnapshot = 0x40,        // canonical snapshot metadata: the snapshot hash
-  kVersions = 0x41,        // (key, version) of every record: a snapshot's versions hash
+  kVersions = 0x41,        // names, ids and versions: a snapshot's versions hash
 };
 
 class Hasher {

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "index/check.h"
+#include "index/normalized.h"
 
 namespace stele::index {
 namespace {
@@ -188,13 +189,7 @@ VectorCheck NormalizeQ16(std::span<const int32_t> in, std::span<int32_t> out) {
   for (const int32_t x : in) largest = std::max(largest, MagnitudeOf(x));
   if (largest == 0) return {VectorFault::kZeroVector, 0};
 
-  constexpr int64_t kOne = int64_t{1} << kFractionBits;
-  const int64_t excess = SquaredNorm(in) - kOne * kOne;
-  const auto dimension = static_cast<int64_t>(in.size());
-  const int64_t slack =
-      kOne * static_cast<int64_t>(CeilSqrt(static_cast<uint64_t>(dimension))) + dimension;
-  const bool unit = excess <= slack && excess >= -slack;
-
+  const bool unit = IsNormalized(in);
   const int shift = unit ? 0 : 30 - static_cast<int>(std::bit_width(largest));
   for (size_t i = 0; i < in.size(); ++i) out[i] = in[i] * (int32_t{1} << shift);
   if (!unit) NormalizeScaled(out);

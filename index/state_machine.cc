@@ -2,21 +2,11 @@
 
 #include <algorithm>
 
-#include "index/arithmetic.h"
 #include "index/check.h"
-#include "index/quantize.h"
+#include "index/normalized.h"
 
 namespace stele::index {
 namespace {
-
-// Every output of the normalising rule lies this close to unit norm: quantize.h.
-bool IsNormalized(std::span<const int32_t> vector) {
-  const auto dimension = static_cast<int64_t>(vector.size());
-  const int64_t slack =
-      65536 * static_cast<int64_t>(CeilSqrt(static_cast<uint64_t>(dimension))) + dimension;
-  const int64_t distance = SquaredNorm(vector) - (int64_t{1} << 32);
-  return distance <= slack && -distance <= slack;
-}
 
 // A genesis is the first entry, a restore follows the snapshot it names, and only known rules can be set.
 bool IsValidStart(LogIndex index, const Operation& operation) {

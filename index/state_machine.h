@@ -70,6 +70,8 @@ class StateMachine {
   const Collection* SeekCollection(std::string_view name, LogIndex n) const;
   // Readers. What the log says of entry n. REQUIRES: n within the deduplication horizon.
   const RequestEntry& EntryAt(LogIndex n) const { return requests_.At(n); }
+  // What is remembered of requests now, for a snapshot.
+  RequestLog::View MakeRequestView() const { return requests_.MakeView(); }
 
   // Frees what nobody can see: versions that died at or before `horizon`, once every reader that is still
   // active began at or after the index at which they were unlinked (`oldest_reader`). Work is bounded by

@@ -49,6 +49,7 @@ class ReaderRegistry {
   // Spins only while all 4,096 places are taken.
   Pin Take(index::LogIndex at, index::LogIndex began);
   Held OldestHeld(index::LogIndex bound) const;
+  uint64_t active() const;
 
  private:
   static constexpr unsigned kSlots = 4096;

@@ -1,0 +1,104 @@
+// Snapshots: the whole state at one log index as one file of canonical bytes, and the way back. The layout
+// is stated in docs/format.md, "Snapshot", and FROZEN.
+//
+// It does no I/O: bytes leave through a sink and come in as a view. Plan data (slots, heights, codes) is
+// not in it.
+//
+// Thread safety: WriteSnapshot is a reader of the state machine; loading needs a machine of its own.
+//
+// Invariants:
+//   1. Equal states at equal indices of equal logs give equal bytes.
+//   2. Loading accepts only what recomputes to the state root and hashes that the manifest names.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "index/log_tree.h"
+#include "index/request_log.h"
+#include "index/state_machine.h"
+
+namespace stele::index {
+
+// FROZEN: on disk.
+enum class SectionKind : uint8_t { kRequests = 1, kCollection = 2, kDocuments = 3 };
+
+struct SnapshotSection {
+  SectionKind kind = SectionKind::kRequests;
+  uint64_t offset = 0;  // in the file
+  uint64_t size_bytes = 0;
+  Hash digest{};        // SHA-256 of its bytes
+};
+
+// What a snapshot says of itself.
+struct SnapshotManifest {
+  LogId log_id{};
+  LogIndex log_index = 0;
+  LogIndex state_index = 0;
+  uint32_t rules_version = 0;
+  int64_t timestamp_micros = 0;
+  LogTree log_tree;       // of entries 0..log_index
+  Hash state_root{};
+  Hash versions_hash{};   // over names, ids and versions: what the state root does not cover
+  Hash requests_hash{};   // SHA-256 of the requests section
+  std::vector<SnapshotSection> sections;
+};
+
+// Names the snapshot: covers everything in the manifest but the places and digests of its sections.
+Hash SnapshotHash(const SnapshotManifest& manifest);
+
+// What the caller captures between two entries; the rest is read at leisure.
+struct SnapshotBasis {
+  LogId log_id{};
+  LogIndex log_index = 0;
+  LogIndex state_index = 0;
+  uint32_t rules_version = 0;
+  int64_t timestamp_micros = 0;
+  Hash state_root{};
+  LogTree log_tree;
+  RequestLog::View requests;
+};
+
+// Both give false to stop.
+using SnapshotSink = std::function<bool(std::string_view)>;
+using DocumentReader = std::function<bool(const DocumentRef&, std::string*)>;
+
+// Writes the state at basis.log_index, which the caller holds. False where a callback stopped it.
+bool WriteSnapshot(const StateMachine& state, const SnapshotBasis& basis, const SnapshotSink& sink,
+                   const DocumentReader& read_document, SnapshotManifest* manifest);
+
+// Reads the manifest of a whole file. No value, and what is wrong, unless it is intact.
+std::optional<SnapshotManifest> ParseSnapshot(std::string_view file, std::string* error);
+
+// Whether a section's bytes have the digest that the manifest names.
+bool IsIntact(std::string_view file, const SnapshotSection& section);
+
+class SnapshotLoader {
+ public:
+  // Loads the content of `file` into `state`, which must be fresh, and compares every hash but the sections'
+  // own digests (IsIntact; they can be checked beside it). False, and what is wrong, otherwise.
+  static bool Load(std::string_view file, const SnapshotManifest& manifest, StateMachine* state,
+                   std::string* error);
+
+ private:
+  SnapshotLoader(const SnapshotManifest& manifest, StateMachine* state)
+      : manifest_(manifest), state_(state) {}
+  bool LoadCollection(std::string_view bytes);
+  bool LoadRecord(Decoder& decoder, Collection* collection, std::string* last_id);
+  bool LoadRequests(std::string_view bytes);
+
+  const SnapshotManifest& manifest_;
+  StateMachine* state_;
+  Hasher versions_{Label::kVersions};
+};
+
+// Calls visit(reference, document) for every document in the file. False where a section is malformed or
+// visit gives false.
+bool ForEachDocument(std::string_view file, const SnapshotManifest& manifest,
+                     const std::function<bool(const DocumentRef&, std::string_view)>& visit);
+
+}  // namespace stele::index

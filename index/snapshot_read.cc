@@ -1,0 +1,277 @@
+#include <algorithm>
+#include <bit>
+
+#include "index/arithmetic.h"
+#include "index/check.h"
+#include "index/normalized.h"
+#include "index/snapshot.h"
+#include "index/snapshot_format.h"
+
+namespace stele::index {
+namespace {
+
+constexpr size_t kSectionEntryBytes = 1 + 8 + 8 + 32;
+
+std::string_view BytesOf(std::string_view file, const SnapshotSection& section) {
+  return file.substr(section.offset, section.size_bytes);
+}
+
+// Sections must fill the file from the header to the manifest without gaps.
+bool DecodeSections(Decoder& decoder, uint64_t manifest_offset,
+                    std::vector<SnapshotSection>* sections) {
+  const uint32_t count = decoder.U32();
+  if (decoder.remaining() != count * kSectionEntryBytes) return false;
+  uint64_t expected = kSnapshotHeaderBytes;
+  for (uint32_t i = 0; i < count; ++i) {
+    SnapshotSection section;
+    section.kind = static_cast<SectionKind>(decoder.U8());
+    section.offset = decoder.U64();
+    section.size_bytes = decoder.U64();
+    section.digest = decoder.Digest();
+    if (section.offset != expected || section.size_bytes > manifest_offset - expected) return false;
+    expected += section.size_bytes;
+    sections->push_back(section);
+  }
+  return decoder.Done() && expected == manifest_offset;
+}
+
+bool DecodeMetadata(Decoder& decoder, SnapshotManifest* manifest, std::string* error) {
+  const uint32_t format = decoder.U32();
+  if (format != kSnapshotFormat) {
+    *error = "manifest: snapshot format " + std::to_string(format) + " is not known here (known: " +
+             std::to_string(kSnapshotFormat) + ")";
+    return false;
+  }
+  std::string_view id = decoder.Raw(manifest->log_id.size());
+  std::copy(id.begin(), id.end(), manifest->log_id.begin());
+  manifest->log_index = decoder.U64();
+  manifest->state_index = decoder.U64();
+  manifest->rules_version = decoder.U32();
+  manifest->timestamp_micros = decoder.I64();
+  const uint32_t frontier_size = decoder.U32();
+  const uint64_t size = manifest->log_index + 1;
+  if (!decoder.ok() || size == 0 || frontier_size != static_cast<uint32_t>(std::popcount(size))) {
+    *error = "manifest: malformed";
+    return false;
+  }
+  std::vector<Hash> frontier(frontier_size);
+  for (Hash& hash : frontier) hash = decoder.Digest();
+  manifest->log_tree = LogTree(size, std::move(frontier));
+  const Hash log_root = decoder.Digest();
+  manifest->state_root = decoder.Digest();
+  manifest->versions_hash = decoder.Digest();
+  manifest->requests_hash = decoder.Digest();
+  if (!decoder.ok() || log_root != manifest->log_tree.Root()) {
+    *error = "manifest: the log root does not match its frontier";
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<SnapshotManifest> ParseSnapshot(std::string_view file, std::string* error) {
+  if (file.size() < kSnapshotHeaderBytes + kSnapshotTrailerBytes ||
+      file.substr(0, kSnapshotMagic.size()) != kSnapshotMagic) {
+    *error = "header: not a Stele snapshot";
+    return std::nullopt;
+  }
+  Decoder header(file.substr(kSnapshotMagic.size(), 8));
+  const uint32_t format = header.U32();
+  if (format != kSnapshotFormat || header.U32() != 0) {
+    *error = "header: snapshot format " + std::to_string(format) + " is not known here (known: " +
+             std::to_string(kSnapshotFormat) + ")";
+    return std::nullopt;
+  }
+  Decoder trailer(file.substr(file.size() - kSnapshotTrailerBytes));
+  const uint64_t offset = trailer.U64();
+  const uint64_t size = trailer.U64();
+  const Hash digest = trailer.Digest();
+  if (trailer.Raw(kSnapshotEnd.size()) != kSnapshotEnd || offset < kSnapshotHeaderBytes ||
+      offset > file.size() || size != file.size() - kSnapshotTrailerBytes - offset) {
+    *error = "trailer: the file is cut off or damaged";
+    return std::nullopt;
+  }
+  const std::string_view bytes = file.substr(offset, size);
+  if (Hasher().Bytes(bytes).Finish() != digest) {
+    *error = "manifest: its SHA-256 does not match";
+    return std::nullopt;
+  }
+  Decoder decoder(bytes);
+  SnapshotManifest manifest;
+  if (!DecodeMetadata(decoder, &manifest, error)) return std::nullopt;
+  if (!DecodeSections(decoder, offset, &manifest.sections)) {
+    *error = "manifest: its list of sections is malformed";
+    return std::nullopt;
+  }
+  return manifest;
+}
+
+bool IsIntact(std::string_view file, const SnapshotSection& section) {
+  return Hasher().Bytes(BytesOf(file, section)).Finish() == section.digest;
+}
+
+bool SnapshotLoader::LoadRequests(std::string_view bytes) {
+  Decoder decoder(bytes);
+  const LogIndex first = decoder.U64();
+  const uint64_t count = decoder.U64();
+  if (!decoder.ok() || count > kDedupEntries || first + count != manifest_.log_index + 1 ||
+      decoder.remaining() != count * (16 + 32)) {
+    return false;
+  }
+  state_->requests_.StartAt(first);
+  for (uint64_t i = 0; i < count; ++i) {
+    RequestEntry entry;
+    std::string_view key = decoder.Raw(entry.request.size());
+    std::copy(key.begin(), key.end(), entry.request.begin());
+    entry.body = decoder.Digest();
+    if (entry.request != RequestKey{} && state_->requests_.Find(entry.request)) return false;
+    if (first + i == manifest_.log_index) {
+      entry.state_index = manifest_.state_index;
+      entry.state_root = manifest_.state_root;
+      entry.timestamp_micros = manifest_.timestamp_micros;
+    }
+    state_->requests_.Append(first + i, entry);
+  }
+  return decoder.Done();
+}
+
+bool SnapshotLoader::LoadRecord(Decoder& decoder, Collection* collection, std::string* last_id) {
+  const CollectionConfig& config = collection->config();
+  const std::string_view id = decoder.Sized(kIdBytesMax);
+  const LogIndex born = decoder.U64();
+  const std::vector<int32_t> vector = decoder.Components(config.dimension);
+  const std::string_view attributes = decoder.Sized(kAttributesBytesMax);
+  const bool has_document = decoder.Bool();
+  DocumentRef document;
+  if (has_document) {
+    document.index = decoder.U64();
+    document.ordinal = decoder.U32();
+    document.size_bytes = decoder.U32();
+    document.part = decoder.Digest();
+  }
+  AttributeMap checked;
+  if (!decoder.ok() || id.empty() || id <= *last_id || !IsUtf8(id) ||
+      born > manifest_.log_index || !CheckAdmitted(vector).ok() ||
+      (config.metric == Metric::kCosine && !IsNormalized(vector)) ||
+      !DecodeAttributes(attributes, &checked) || document.index > manifest_.log_index ||
+      document.size_bytes > kDocumentBytesMax) {
+    return false;
+  }
+  versions_.Sized(id).U64(born);
+  const Hash commitment = RecordCommitment(
+      {id, vector, attributes, has_document ? std::optional<Hash>(document.part) : std::nullopt});
+  collection->tree().Put(RecordKey(collection->name(), id), commitment);
+  RecordNode* node = collection->mutable_records().Prepare(id);
+  const Slot slot = collection->mutable_vectors().Add(vector);
+  RecordVersion* version =
+      RecordVersion::Make(born, node, slot, attributes, has_document ? &document : nullptr);
+  collection->mutable_vectors().Publish(slot, born, version);
+  node->payload.newest.Set(version);
+  collection->mutable_records().Link(node);
+  *last_id = id;
+  return true;
+}
+
+bool SnapshotLoader::LoadCollection(std::string_view bytes) {
+  Decoder decoder(bytes);
+  const std::string name(decoder.Sized(kCollectionNameBytesMax));
+  CollectionConfig config;
+  config.dimension = decoder.U32();
+  config.metric = static_cast<Metric>(decoder.U8());
+  config.description = decoder.Sized(kDescriptionBytesMax);
+  const LogIndex born = decoder.U64();
+  const LogIndex state_index = decoder.U64();
+  const uint64_t record_count = decoder.U64();
+  if (!decoder.ok() || name.empty() || !IsUtf8(name) || config.dimension == 0 ||
+      config.dimension > kDimensionMax || config.metric < Metric::kL2 ||
+      config.metric > Metric::kCosine || born > manifest_.log_index ||
+      state_index > manifest_.log_index || record_count > decoder.remaining() ||
+      state_->collection_count_ == kCollectionsMax || state_->LiveCollection(name) != nullptr) {
+    return false;
+  }
+  versions_.Sized(name).U64(born).U64(state_index);
+  auto collection = std::make_unique<Collection>(name, config, born, state_->seed_);
+  std::string last_id;
+  for (uint64_t i = 0; i < record_count; ++i) {
+    if (!LoadRecord(decoder, collection.get(), &last_id)) return false;
+  }
+  if (!decoder.Done()) return false;
+  auto* stats = new CollectionStats;
+  stats->index = state_index;
+  stats->record_count = record_count;
+  stats->state_index = state_index;
+  stats->records_root = collection->tree().Root();
+  collection->PushStats(stats);
+  state_->collections_tree_.Put(CollectionKey(name), collection->ValueHash());
+  auto* node = state_->collections_.Prepare(name);
+  node->payload.newest.Set(collection.release());
+  state_->collections_.Link(node);
+  ++state_->collection_count_;
+  return true;
+}
+
+bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifest,
+                          StateMachine* state, std::string* error) {
+  Check(state->next_index() == 0);
+  if (manifest.rules_version != kRulesVersion) {
+    *error = "manifest: rules version " + std::to_string(manifest.rules_version) +
+             " is not known here";
+    return false;
+  }
+  SnapshotLoader loader(manifest, state);
+  bool has_requests = false;
+  for (size_t i = 0; i < manifest.sections.size(); ++i) {
+    const SnapshotSection& section = manifest.sections[i];
+    bool good = true;
+    if (section.kind == SectionKind::kRequests) {
+      good = !has_requests && section.digest == manifest.requests_hash &&
+             loader.LoadRequests(BytesOf(file, section));
+      has_requests = true;
+    } else if (section.kind == SectionKind::kCollection) {
+      good = loader.LoadCollection(BytesOf(file, section));
+    } else {
+      good = section.kind == SectionKind::kDocuments;
+    }
+    if (!good) {
+      *error = "section " + std::to_string(i) + " at byte " + std::to_string(section.offset) +
+               ": malformed";
+      return false;
+    }
+  }
+  state->rules_version_ = manifest.rules_version;
+  state->next_index_ = manifest.log_index + 1;
+  state->state_index_ = manifest.state_index;
+  state->last_timestamp_micros_ = manifest.timestamp_micros;
+  state->ComputeStateRoot();
+  if (!has_requests || state->state_root_ != manifest.state_root) {
+    *error = "the state root recomputed from the content is not the one in the manifest";
+    return false;
+  }
+  if (loader.versions_.Finish() != manifest.versions_hash) {
+    *error = "the versions hash recomputed from the content is not the one in the manifest";
+    return false;
+  }
+  return true;
+}
+
+bool ForEachDocument(std::string_view file, const SnapshotManifest& manifest,
+                     const std::function<bool(const DocumentRef&, std::string_view)>& visit) {
+  for (const SnapshotSection& section : manifest.sections) {
+    if (section.kind != SectionKind::kDocuments) continue;
+    Decoder decoder(BytesOf(file, section));
+    while (decoder.remaining() > 0) {
+      DocumentRef document;
+      document.index = decoder.U64();
+      document.ordinal = decoder.U32();
+      const std::string_view bytes = decoder.Sized(kDocumentBytesMax);
+      document.size_bytes = static_cast<uint32_t>(bytes.size());
+      if (!decoder.ok()) return false;
+      document.part = DocumentPart(bytes);
+      if (!visit(document, bytes)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace stele::index

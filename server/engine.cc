@@ -1,0 +1,426 @@
+#include "server/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine_impl.h"
+
+namespace stele::server {
+namespace {
+
+constexpr uint64_t kScanChunkBytes = 1u << 20;
+
+std::string SnapshotDirectory(const std::string& data_directory) {
+  return data_directory + "/snapshots";
+}
+
+storage::Journal::Options JournalOptions(const EngineOptions& options) {
+  storage::Journal::Options journal;
+  journal.directory = options.data_directory;
+  journal.probe_path = options.probe_path;
+  return journal;
+}
+
+// The entry after the newest snapshot whose manifest reads well: where checking must begin. What lies before
+// it has been checked when it was written, and is again by --verify.
+index::LogIndex FirstUnsealedEntry(const std::string& data_directory) {
+  storage::SnapshotStore::Options options;
+  options.directory = SnapshotDirectory(data_directory);
+  options.read_only = true;
+  auto store = storage::SnapshotStore::Open(options);
+  if (!store.ok()) return 0;
+  auto listed = (*store)->List();
+  if (!listed.ok()) return 0;
+  for (const auto& snapshot : *listed) {
+    auto file = storage::SnapshotFile::Open(snapshot.path);
+    if (file.ok() && ReadManifest(**file).ok()) return snapshot.index + 1;
+  }
+  return 0;
+}
+
+absl::Status AppendFirstEntry(storage::Journal& journal, index::Operation operation,
+                              int64_t clock_micros, Recovered* recovered) {
+  index::Command command;
+  command.header.log_id = journal.log_id().bytes;
+  command.header.actor = "stele";
+  command.header.clock_micros = clock_micros;
+  command.header.timestamp_micros =
+      std::max(clock_micros, recovered->state->last_timestamp_micros());
+  command.operations.push_back(index::Prepare(std::move(operation)));
+  index::Seal(command);
+  const index::ApplyResult applied =
+      recovered->state->Apply(recovered->state->next_index(), command);
+  if (applied.commit.outcome != index::Outcome::kOk) {
+    return absl::InternalError("the first entry of the log was refused");
+  }
+  std::string commit;
+  const storage::EntryWrite write = MakeEntryWrite(command, applied, &commit);
+  recovered->log_tree.Append(index::LogLeaf(commit));
+  return journal.Append({&write, 1}, recovered->log_tree.Root());
+}
+
+int64_t SystemClockMicros() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+void FillReport(const Recovered& recovered, RecoveryReport* report) {
+  report->position = {recovered.state->next_index() - 1, recovered.state->state_index(),
+                      recovered.state->state_root()};
+  report->log_root = recovered.log_tree.Root();
+}
+
+}  // namespace
+
+std::string RecoveryReport::Describe() const {
+  std::string text = created ? "created a new log" : "recovered";
+  if (snapshot_index.has_value()) absl::StrAppend(&text, " from the snapshot of entry ", *snapshot_index);
+  if (!created && !snapshot_index.has_value()) absl::StrAppend(&text, " from the log alone");
+  absl::StrAppend(&text, ", replayed ", replayed_entries, " entries, log index ",
+                  position.log_index, ", state root ", Hex(position.state_root));
+  for (const std::string& refused : refused_snapshots) {
+    absl::StrAppend(&text, "; refused snapshot ", refused);
+  }
+  return text;
+}
+
+const index::Collection* ReadView::FindCollection(std::string_view name) const {
+  return engine_->impl_->state->FindCollection(name, n());
+}
+
+const index::Collection* ReadView::SeekCollection(std::string_view name) const {
+  return engine_->impl_->state->SeekCollection(name, n());
+}
+
+absl::StatusOr<std::string> ReadView::ReadDocument(const index::DocumentRef& document) const {
+  return server::ReadDocument(*engine_->impl_->journal, document);
+}
+
+int64_t Engine::Impl::ClockMicros() const {
+  return engine->options_.clock_micros ? engine->options_.clock_micros() : SystemClockMicros();
+}
+
+Engine::Engine(EngineOptions options) : options_(std::move(options)), impl_(new Impl) {
+  impl_->engine = this;
+  kernels_ = options_.kernels != nullptr ? options_.kernels : &index::BestKernels();
+  options_.history_entries = std::min<uint64_t>(options_.history_entries, index::kDedupEntries / 2);
+  options_.snapshots_kept = std::max(options_.snapshots_kept, 1u);
+}
+
+Engine::~Engine() { impl_->Close(); }
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
+                                                     RecoveryReport* report) {
+  std::unique_ptr<Engine> engine(new Engine(std::move(options)));
+  Impl& impl = *engine->impl_;
+  const storage::Journal::Options journal_options = JournalOptions(engine->options_);
+  auto journal =
+      storage::Journal::Open(journal_options, FirstUnsealedEntry(journal_options.directory));
+  if (absl::IsNotFound(journal.status())) {
+    report->created = true;
+    journal = storage::Journal::Create(journal_options, storage::LogId{RandomLogId()}, 0);
+  }
+  if (!journal.ok()) return journal.status();
+  impl.journal = *std::move(journal);
+  storage::SnapshotStore::Options store_options;
+  store_options.directory = SnapshotDirectory(journal_options.directory);
+  auto store = storage::SnapshotStore::Open(store_options);
+  if (!store.ok()) return store.status();
+  impl.store = *std::move(store);
+
+  absl::StatusOr<Recovered> recovered = LoadNewestSnapshot(*impl.store, *impl.journal, report);
+  if (!recovered.ok()) return recovered.status();
+  const index::LogIndex loaded = recovered->state->next_index();
+  absl::Status status =
+      Replay(*impl.journal, engine->options_.history_entries, nullptr, &*recovered, report);
+  if (!status.ok()) return status;
+  if (recovered->state->next_index() == 0) {
+    index::Operation genesis;
+    genesis.kind = index::OperationKind::kGenesis;
+    genesis.rules_version = index::kRulesVersion;
+    status = AppendFirstEntry(*impl.journal, std::move(genesis), impl.ClockMicros(), &*recovered);
+  } else {
+    status = impl.journal->AdvanceWatermark(
+        {impl.journal->log_id(), recovered->state->next_index() - 1, recovered->log_tree.Root()});
+  }
+  if (!status.ok()) return status;
+  FillReport(*recovered, report);
+
+  const index::LogIndex last = recovered->state->next_index() - 1;
+  const uint64_t history = engine->options_.history_entries;
+  engine->published_ = last;
+  engine->horizon_ = std::max(loaded > 0 ? loaded - 1 : 0, last > history ? last - history : 0);
+  engine->oldest_request_index_ = recovered->state->oldest_request_index();
+  impl.published_log_root = recovered->log_tree.Root();
+  impl.state = std::move(recovered->state);
+  impl.log_tree = recovered->log_tree;
+  impl.newest_snapshot_index = report->snapshot_index;
+  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
+  impl.pool = std::make_unique<SearchPool>(
+      engine->options_.search_threads != 0 ? engine->options_.search_threads : cores);
+  impl.snapshotter = std::make_unique<Snapshotter>(impl.state.get(), impl.journal.get(),
+                                                   impl.store.get(), engine->options_.snapshots_kept);
+  impl.Start();
+  return engine;
+}
+
+void Engine::Submit(WriteTask task, WriteCallback done) {
+  EngineTask queued;
+  queued.write = std::move(task);
+  queued.done = std::move(done);
+  for (const index::PreparedOperation& operation : queued.write.operations) {
+    queued.bytes += operation.bytes.size();
+  }
+  bool full = false;
+  {
+    std::lock_guard lock(impl_->queue_mutex);
+    full = impl_->queue_bytes + queued.bytes > options_.queue_bytes_max && !impl_->queue.empty();
+  }
+  if (full) {
+    queued.done(absl::ResourceExhaustedError(
+        absl::StrCat("the write queue holds ", options_.queue_bytes_max,
+                     " bytes already; nothing was logged, send it again later")));
+    return;
+  }
+  impl_->Enqueue(std::move(queued));
+}
+
+void Engine::FindOutcome(std::string actor, std::string request_id, WriteCallback done) {
+  EngineTask task;
+  task.kind = EngineTask::Kind::kFindOutcome;
+  task.write.actor = std::move(actor);
+  task.write.request_id = std::move(request_id);
+  task.done = std::move(done);
+  impl_->Enqueue(std::move(task));
+}
+
+absl::StatusOr<ReadView> Engine::Read(std::optional<index::LogIndex> at_index) const {
+  ReadView view;
+  view.engine_ = this;
+  for (;;) {
+    const index::LogIndex published = published_.load();
+    const index::LogIndex at = at_index.value_or(published);
+    if (at > published) {
+      return absl::OutOfRangeError(
+          absl::StrCat("index ", at, " is beyond the newest entry, ", published));
+    }
+    view.pin_ = impl_->readers.Take(at, published);
+    const index::LogIndex horizon = horizon_.load();
+    if (at >= horizon) {
+      const index::RequestEntry& entry = impl_->state->EntryAt(at);
+      view.position_ = {at, entry.state_index, entry.state_root};
+      return view;
+    }
+    view.pin_ = {};
+    if (at_index.has_value()) {
+      return absl::OutOfRangeError(
+          absl::StrCat("index ", at, " is before the oldest that is kept, ", horizon));
+    }
+  }
+}
+
+uint64_t Engine::WhenPublished(index::LogIndex index, std::function<void(bool)> callback) {
+  {
+    std::lock_guard lock(impl_->published_mutex);
+    if (published_.load() < index) {
+      const uint64_t id = impl_->next_waiter++;
+      impl_->waiters.emplace(index, std::make_pair(id, std::move(callback)));
+      return id;
+    }
+  }
+  callback(true);
+  return 0;
+}
+
+void Engine::CancelWait(uint64_t id) {
+  std::function<void(bool)> dropped;
+  std::lock_guard lock(impl_->published_mutex);
+  for (auto waiter = impl_->waiters.begin(); waiter != impl_->waiters.end(); ++waiter) {
+    if (waiter->second.first != id) continue;
+    dropped = std::move(waiter->second.second);
+    impl_->waiters.erase(waiter);
+    return;
+  }
+}
+
+absl::StatusOr<std::vector<std::vector<index::SearchHit>>> Engine::Search(
+    const ReadView& view, const index::Collection& collection,
+    std::span<const index::SearchQuery> queries, const std::function<bool()>& cancelled) const {
+  std::vector<index::TopHits> best;
+  for (const index::SearchQuery& query : queries) best.emplace_back(query.k, query.distance_max);
+  const uint32_t blocks = collection.vectors().block_count();
+  const uint64_t block_bytes =
+      uint64_t{index::kBlockRows} * collection.config().dimension * sizeof(int32_t);
+  const auto step =
+      static_cast<uint32_t>(std::clamp<uint64_t>(kScanChunkBytes / block_bytes, 1, 256));
+  std::atomic<uint32_t> next{0};
+  std::atomic<bool> stopped{false};
+  std::mutex merging;
+  impl_->pool->Run([&] {
+    std::vector<index::TopHits> mine;
+    for (;;) {
+      const uint32_t begin = next.fetch_add(step);
+      if (begin >= blocks) break;
+      if (stopped.load() || (cancelled && cancelled())) {
+        stopped = true;
+        break;
+      }
+      if (mine.empty()) {
+        for (const index::SearchQuery& query : queries) mine.emplace_back(query.k, query.distance_max);
+      }
+      index::ScanBlocks(collection, view.n(), begin, std::min(begin + step, blocks), queries,
+                        *kernels_, mine);
+    }
+    if (mine.empty()) return;
+    std::lock_guard lock(merging);
+    for (size_t i = 0; i < best.size(); ++i) best[i].Merge(mine[i]);
+  });
+  impl_->searches += queries.size();
+  impl_->rows_scanned += uint64_t{blocks} * index::kBlockRows * queries.size();
+  if (stopped.load()) return absl::CancelledError("the search was cancelled");
+  std::vector<std::vector<index::SearchHit>> hits;
+  for (index::TopHits& top : best) hits.push_back(top.TakeSorted());
+  return hits;
+}
+
+void Engine::CreateSnapshot(std::function<void(absl::StatusOr<SnapshotInfo>)> done) {
+  EngineTask task;
+  task.kind = EngineTask::Kind::kSnapshot;
+  task.snapshot_done = std::move(done);
+  impl_->Enqueue(std::move(task));
+}
+
+std::vector<SnapshotInfo> Engine::ListSnapshots() const {
+  std::vector<SnapshotInfo> infos;
+  auto listed = impl_->store->List();
+  if (!listed.ok()) return infos;
+  for (const auto& snapshot : *listed) {
+    auto file = storage::SnapshotFile::Open(snapshot.path);
+    if (!file.ok()) continue;
+    auto manifest = ReadManifest(**file);
+    if (manifest.ok()) infos.push_back(DescribeSnapshot(**file, *manifest));
+  }
+  return infos;
+}
+
+const storage::LogId& Engine::log_id() const { return impl_->journal->log_id(); }
+index::LogIndex Engine::base_index() const { return impl_->journal->base_index(); }
+index::Hash Engine::log_root() const {
+  std::lock_guard lock(impl_->published_mutex);
+  return impl_->published_log_root;
+}
+bool Engine::write_poisoned() const { return impl_->journal->poisoned(); }
+uint32_t Engine::search_threads() const { return impl_->pool->threads(); }
+
+EngineStats Engine::stats() const {
+  EngineStats stats;
+  stats.entries_applied = impl_->entries_applied;
+  stats.records_written = impl_->records_written;
+  stats.active_readers = impl_->readers.active();
+  stats.searches = impl_->searches;
+  stats.rows_scanned = impl_->rows_scanned;
+  stats.journal = impl_->journal->stats();
+  {
+    std::lock_guard lock(impl_->queue_mutex);
+    stats.queue_depth = impl_->queue.size();
+    stats.queue_bytes = impl_->queue_bytes;
+  }
+  std::lock_guard lock(impl_->snapshot_mutex);
+  stats.newest_snapshot_index = impl_->newest_snapshot_index;
+  stats.newest_snapshot_micros = impl_->newest_snapshot_micros;
+  return stats;
+}
+
+absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptions& options,
+                             RecoveryReport* report) {
+  auto file = storage::SnapshotFile::Open(snapshot_path);
+  if (!file.ok()) return file.status();
+  auto manifest = ReadManifest(**file);
+  if (!manifest.ok()) return manifest.status();
+  absl::StatusOr<Recovered> recovered = LoadSnapshot(**file, *manifest, true);
+  if (!recovered.ok()) return recovered.status();
+
+  std::vector<storage::CarriedItem> documents;
+  index::ForEachDocument((*file)->bytes(), *manifest,
+                         [&](const index::DocumentRef& document, std::string_view bytes) {
+                           std::string item(1, kCarriedDocument);
+                           item.append(bytes);
+                           documents.push_back({document.index, document.ordinal, std::move(item)});
+                           return true;
+                         });
+  size_t next = 0;
+  auto journal = storage::Journal::Create(
+      JournalOptions(options), storage::LogId{RandomLogId()}, manifest->log_index + 1,
+      [&]() -> absl::StatusOr<std::optional<storage::CarriedItem>> {
+        if (next == documents.size()) return std::nullopt;
+        return std::move(documents[next++]);
+      });
+  if (!journal.ok()) return journal.status();
+  storage::SnapshotStore::Options store_options;
+  store_options.directory = SnapshotDirectory(options.data_directory);
+  auto store = storage::SnapshotStore::Open(store_options);
+  if (!store.ok()) return store.status();
+  auto writer = (*store)->NewWriter(manifest->log_index);
+  if (!writer.ok()) return writer.status();
+  absl::Status status = (*writer)->Append((*file)->bytes());
+  if (status.ok()) status = (*writer)->Commit();
+  if (!status.ok()) return status;
+
+  index::Operation restore;
+  restore.kind = index::OperationKind::kRestore;
+  restore.rules_version = index::kRulesVersion;
+  restore.parent_log = manifest->log_id;
+  restore.index = manifest->log_index;
+  restore.log_root = manifest->log_tree.Root();
+  restore.snapshot_hash = index::SnapshotHash(*manifest);
+  const int64_t clock = options.clock_micros ? options.clock_micros() : SystemClockMicros();
+  status = AppendFirstEntry(**journal, std::move(restore), clock, &*recovered);
+  report->created = true;
+  report->snapshot_index = manifest->log_index;
+  FillReport(*recovered, report);
+  return status;
+}
+
+absl::StatusOr<RecoveryReport> ReplayLog(const EngineOptions& options,
+                                         const std::function<void(uint64_t, uint64_t)>& progress) {
+  storage::Journal::Options journal_options = JournalOptions(options);
+  journal_options.read_only = true;
+  auto journal = storage::Journal::Open(journal_options, 0);
+  if (!journal.ok()) return journal.status();
+  RecoveryReport report;
+  Recovered recovered;
+  if ((*journal)->base_index() == 0) {
+    recovered.state = std::make_unique<index::StateMachine>(SeedOf((*journal)->log_id().bytes));
+  } else {
+    const std::string path =
+        SnapshotDirectory(options.data_directory) + "/" +
+        storage::SnapshotStore::FileName((*journal)->base_index() - 1);
+    auto file = storage::SnapshotFile::Open(path);
+    if (!file.ok()) return file.status();
+    auto manifest = ReadManifest(**file);
+    if (!manifest.ok()) return manifest.status();
+    auto loaded = LoadSnapshot(**file, *manifest, true);
+    if (!loaded.ok()) return loaded.status();
+    recovered = *std::move(loaded);
+    report.snapshot_index = manifest->log_index;
+  }
+  absl::Status status = Replay(**journal, 0, progress, &recovered, &report);
+  if (!status.ok()) return status;
+  FillReport(recovered, &report);
+  return report;
+}
+
+absl::StatusOr<SnapshotInfo> VerifySnapshotFile(const std::string& path) {
+  auto file = storage::SnapshotFile::Open(path);
+  if (!file.ok()) return file.status();
+  auto manifest = ReadManifest(**file);
+  if (!manifest.ok()) return manifest.status();
+  absl::StatusOr<Recovered> recovered = LoadSnapshot(**file, *manifest, true);
+  if (!recovered.ok()) return recovered.status();
+  return DescribeSnapshot(**file, *manifest);
+}
+
+}  // namespace stele::server

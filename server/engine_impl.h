@@ -1,0 +1,107 @@
+// The engine's inside: shared by engine.cc (what callers see) and engine_writer.cc (the two threads of the
+// write path). Not for other files.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "server/engine.h"
+#include "server/recovery.h"
+#include "server/search_pool.h"
+#include "server/snapshotter.h"
+
+namespace stele::server {
+
+// Something for the applier, in order of arrival.
+struct EngineTask {
+  enum class Kind { kWrite, kFindOutcome, kSnapshot };
+  Kind kind = Kind::kWrite;
+  WriteTask write;
+  uint64_t bytes = 0;
+  Engine::WriteCallback done;
+  std::function<void(absl::StatusOr<SnapshotInfo>)> snapshot_done;
+};
+
+// Applied entries that wait to be made durable together, and whom to tell afterwards.
+struct CommitGroup {
+  std::vector<storage::EntryWrite> entries;
+  index::Hash log_root{};
+  index::LogIndex last_index = 0;
+  uint64_t bytes = 0;
+  uint64_t records_written = 0;
+  // Called in order, with OK once everything up to last_index is durable.
+  std::vector<std::function<void(const absl::Status&)>> completions;
+};
+
+struct Engine::Impl {
+  Engine* engine = nullptr;
+  std::unique_ptr<storage::Journal> journal;
+  std::unique_ptr<storage::SnapshotStore> store;
+  std::unique_ptr<index::StateMachine> state;  // changed by the applier only
+  index::LogTree log_tree;                     // applier only
+  mutable ReaderRegistry readers;
+  std::unique_ptr<SearchPool> pool;
+  std::unique_ptr<Snapshotter> snapshotter;
+
+  // The queue before the applier.
+  std::mutex queue_mutex;
+  std::condition_variable queue_filled;
+  std::deque<EngineTask> queue;
+  uint64_t queue_bytes = 0;
+  bool closing = false;
+
+  // One place between applier and committer.
+  std::mutex handoff_mutex;
+  std::condition_variable handoff_changed;
+  std::unique_ptr<CommitGroup> handoff;
+  bool applier_done = false;
+
+  // What is published, and who waits for more.
+  mutable std::mutex published_mutex;
+  index::Hash published_log_root{};
+  std::multimap<index::LogIndex, std::pair<uint64_t, std::function<void(bool)>>> waiters;
+  uint64_t next_waiter = 1;
+
+  // Statistics and snapshot bookkeeping.
+  std::atomic<uint64_t> entries_applied{0};
+  std::atomic<uint64_t> records_written{0};
+  mutable std::atomic<uint64_t> searches{0};
+  mutable std::atomic<uint64_t> rows_scanned{0};
+  std::atomic<uint64_t> log_bytes_since_snapshot{0};
+  std::atomic<bool> snapshot_queued{false};
+  mutable std::mutex snapshot_mutex;
+  std::optional<index::LogIndex> newest_snapshot_index;
+  int64_t newest_snapshot_micros = 0;
+
+  std::thread applier;
+  std::thread committer;
+
+  int64_t ClockMicros() const;
+  void Start();
+  void Close();
+  void Enqueue(EngineTask task);
+
+  // Applier.
+  void ApplierLoop();
+  std::vector<EngineTask> TakeTasks();
+  void HandleWrite(EngineTask task, CommitGroup* group);
+  void HandleFindOutcome(EngineTask task, CommitGroup* group);
+  void HandleSnapshot(EngineTask task, CommitGroup* group);
+  void ApplyCommand(index::Command command, Engine::WriteCallback done, CommitGroup* group);
+  // The result of an entry that is, or will then be, durable.
+  absl::StatusOr<WriteResult> ReadResult(index::LogIndex index, bool duplicate) const;
+  void Reclaim(size_t steps_max);
+
+  // Committer.
+  void CommitterLoop();
+  void Commit(CommitGroup& group);
+  void Publish(const CommitGroup& group);
+  void FinishSnapshot(absl::StatusOr<SnapshotInfo> info,
+                      std::function<void(absl::StatusOr<SnapshotInfo>)> done);
+};
+
+}  // namespace stele::server

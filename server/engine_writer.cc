@@ -1,0 +1,334 @@
+// The write path. Applier: orders, stamps and applies. Committer: makes durable, publishes, replies. While
+// one group is being synced the next is being applied; whatever arrives meanwhile joins it.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "index/check.h"
+#include "server/engine_impl.h"
+
+namespace stele::server {
+namespace {
+
+constexpr uint64_t kGroupBytesMax = 64u << 20;
+constexpr size_t kGroupTasksMax = 4096;
+// What an entry costs on disk beside its operations.
+constexpr uint64_t kEntryOverheadBytes = 1024;
+
+Position PositionOf(const index::CommitRecord& commit) {
+  return {commit.index, commit.state_index, commit.state_root};
+}
+
+}  // namespace
+
+void Engine::Impl::Start() {
+  applier = std::thread([this] { ApplierLoop(); });
+  committer = std::thread([this] { CommitterLoop(); });
+}
+
+void Engine::Impl::Close() {
+  {
+    std::lock_guard lock(queue_mutex);
+    closing = true;
+  }
+  queue_filled.notify_all();
+  if (applier.joinable()) applier.join();
+  if (committer.joinable()) committer.join();
+  snapshotter.reset();
+  std::multimap<index::LogIndex, std::pair<uint64_t, std::function<void(bool)>>> left;
+  {
+    std::lock_guard lock(published_mutex);
+    left.swap(waiters);
+  }
+  for (auto& [index, waiter] : left) waiter.second(false);
+}
+
+void Engine::Impl::Enqueue(EngineTask task) {
+  {
+    std::lock_guard lock(queue_mutex);
+    if (!closing) {
+      queue_bytes += task.bytes;
+      queue.push_back(std::move(task));
+      queue_filled.notify_one();
+      return;
+    }
+  }
+  const absl::Status closed = absl::UnavailableError("the server is shutting down");
+  if (task.done) task.done(closed);
+  if (task.snapshot_done) task.snapshot_done(closed);
+}
+
+std::vector<EngineTask> Engine::Impl::TakeTasks() {
+  std::vector<EngineTask> tasks;
+  std::lock_guard lock(queue_mutex);
+  uint64_t bytes = 0;
+  while (!queue.empty() && tasks.size() < kGroupTasksMax &&
+         (tasks.empty() || bytes + queue.front().bytes <= kGroupBytesMax)) {
+    bytes += queue.front().bytes;
+    queue_bytes -= queue.front().bytes;
+    tasks.push_back(std::move(queue.front()));
+    queue.pop_front();
+  }
+  return tasks;
+}
+
+void Engine::Impl::ApplierLoop() {
+  for (;;) {
+    {
+      std::unique_lock lock(handoff_mutex);
+      handoff_changed.wait(lock, [&] { return handoff == nullptr; });
+    }
+    bool idle = false;
+    {
+      std::unique_lock lock(queue_mutex);
+      idle = !queue_filled.wait_for(lock, std::chrono::milliseconds(200),
+                                    [&] { return closing || !queue.empty(); });
+      if (closing && queue.empty()) break;
+    }
+    if (idle) {
+      Reclaim(1u << 16);
+      continue;
+    }
+    auto group = std::make_unique<CommitGroup>();
+    for (EngineTask& task : TakeTasks()) {
+      switch (task.kind) {
+        case EngineTask::Kind::kWrite:
+          HandleWrite(std::move(task), group.get());
+          break;
+        case EngineTask::Kind::kFindOutcome:
+          HandleFindOutcome(std::move(task), group.get());
+          break;
+        case EngineTask::Kind::kSnapshot:
+          HandleSnapshot(std::move(task), group.get());
+          break;
+      }
+    }
+    group->log_root = log_tree.Root();
+    group->last_index = state->next_index() - 1;
+    const size_t steps = 64 + 4 * static_cast<size_t>(group->records_written);
+    {
+      std::lock_guard lock(handoff_mutex);
+      handoff = std::move(group);
+    }
+    handoff_changed.notify_all();
+    Reclaim(steps);
+  }
+  std::lock_guard lock(handoff_mutex);
+  applier_done = true;
+  handoff_changed.notify_all();
+}
+
+void Engine::Impl::HandleWrite(EngineTask task, CommitGroup* group) {
+  if (journal->poisoned()) {
+    task.done(absl::UnavailableError(
+        "writes are stopped since an append to the log failed; restart the server to recover"));
+    return;
+  }
+  index::Command command;
+  index::CommandHeader& header = command.header;
+  header.log_id = journal->log_id().bytes;
+  header.request_id = std::move(task.write.request_id);
+  header.actor = std::move(task.write.actor);
+  header.known_index = task.write.known_index;
+  header.expected_state_index = task.write.expected_state_index;
+  command.operations = std::move(task.write.operations);
+  index::Seal(command);
+  if (!header.request_id.empty()) {
+    const index::RequestKey key = index::MakeRequestKey(header.actor, header.request_id);
+    if (const auto seen = state->FindRequest(key)) {
+      const index::LogIndex first = seen->index;
+      if (seen->body == index::RequestBody(header)) {
+        group->completions.push_back(
+            [this, first, done = std::move(task.done)](const absl::Status& status) {
+              done(status.ok() ? ReadResult(first, true) : status);
+            });
+        return;
+      }
+      WriteResult result;
+      result.commit.outcome = index::Outcome::kRequestIdReused;
+      result.commit.index = result.commit.current = first;
+      task.done(result);
+      return;
+    }
+    const index::LogIndex oldest = state->oldest_request_index();
+    if (header.known_index != 0 && header.known_index < oldest) {
+      WriteResult result;
+      result.commit.outcome = index::Outcome::kRequestTooOld;
+      result.commit.current = oldest;
+      task.done(result);
+      return;
+    }
+  }
+  const absl::Status space = journal->CheckSpace(group->bytes + task.bytes + kEntryOverheadBytes);
+  if (!space.ok()) {
+    task.done(space);
+    return;
+  }
+  ApplyCommand(std::move(command), std::move(task.done), group);
+}
+
+void Engine::Impl::ApplyCommand(index::Command command, Engine::WriteCallback done,
+                                CommitGroup* group) {
+  index::CommandHeader& header = command.header;
+  header.clock_micros = ClockMicros();
+  header.timestamp_micros = std::max(header.clock_micros, state->last_timestamp_micros());
+  const index::ApplyResult applied = state->Apply(state->next_index(), command);
+  std::string commit_bytes;
+  group->entries.push_back(MakeEntryWrite(command, applied, &commit_bytes));
+  log_tree.Append(index::LogLeaf(commit_bytes));
+  for (const std::string& item : group->entries.back().items) group->bytes += item.size();
+  group->bytes += group->entries.back().entry.size();
+  const index::CommitRecord& commit = applied.commit;
+  group->records_written += commit.inserted_count + commit.updated_count + commit.deleted_count;
+  group->completions.push_back([commit, done = std::move(done)](const absl::Status& status) {
+    if (!status.ok()) return done(status);
+    done(WriteResult{commit, PositionOf(commit), false});
+  });
+}
+
+void Engine::Impl::HandleFindOutcome(EngineTask task, CommitGroup* group) {
+  const auto seen =
+      state->FindRequest(index::MakeRequestKey(task.write.actor, task.write.request_id));
+  const std::optional<index::LogIndex> index =
+      seen.has_value() ? std::optional<index::LogIndex>(seen->index) : std::nullopt;
+  group->completions.push_back([this, index, done = std::move(task.done)](const absl::Status& status) {
+    if (!index.has_value()) return done(absl::NotFoundError("the request was not seen"));
+    done(status.ok() ? ReadResult(*index, true) : status);
+  });
+}
+
+void Engine::Impl::HandleSnapshot(EngineTask task, CommitGroup* group) {
+  auto order = std::make_shared<Snapshotter::Order>();
+  index::SnapshotBasis& basis = order->basis;
+  basis.log_id = journal->log_id().bytes;
+  basis.log_index = state->next_index() - 1;
+  basis.state_index = state->state_index();
+  basis.rules_version = state->rules_version();
+  basis.timestamp_micros = state->last_timestamp_micros();
+  basis.state_root = state->state_root();
+  basis.log_tree = log_tree;
+  basis.requests = state->MakeRequestView();
+  order->pin = readers.Take(basis.log_index, engine->published_.load());
+  order->done = [this, done = std::move(task.snapshot_done)](absl::StatusOr<SnapshotInfo> info) {
+    FinishSnapshot(std::move(info), done);
+  };
+  log_bytes_since_snapshot = 0;
+  group->completions.push_back([this, order](const absl::Status& status) {
+    if (status.ok()) {
+      snapshotter->Take(order);
+    } else {
+      order->done(status);
+    }
+  });
+}
+
+absl::StatusOr<WriteResult> Engine::Impl::ReadResult(index::LogIndex index, bool duplicate) const {
+  absl::StatusOr<std::string> bytes = journal->ReadEntry(index);
+  if (!bytes.ok()) return bytes.status();
+  const auto row = index::DecodeEntryRow(*bytes);
+  const auto commit = row.has_value() ? index::DecodeCommitRecord(row->commit) : std::nullopt;
+  if (!commit.has_value()) {
+    return absl::DataLossError(absl::StrCat("entry ", index, ": its commit record is malformed"));
+  }
+  return WriteResult{*commit, PositionOf(*commit), duplicate};
+}
+
+void Engine::Impl::Reclaim(size_t steps_max) {
+  const index::LogIndex published = engine->published_.load();
+  const uint64_t history = engine->options_.history_entries;
+  const index::LogIndex horizon =
+      std::max(engine->horizon_.load(), published > history ? published - history : 0);
+  engine->horizon_.store(horizon);
+  const ReaderRegistry::Held held = readers.OldestHeld(published);
+  std::vector<std::unique_ptr<index::Collection>> garbage;
+  state->Reclaim(std::min(horizon, held.at), held.began, steps_max, &garbage);
+  if (garbage.empty()) return;
+  auto shared = std::make_shared<std::vector<std::unique_ptr<index::Collection>>>(
+      std::move(garbage));
+  snapshotter->Run([shared] { shared->clear(); });
+}
+
+void Engine::Impl::CommitterLoop() {
+  for (;;) {
+    std::unique_ptr<CommitGroup> group;
+    {
+      std::unique_lock lock(handoff_mutex);
+      handoff_changed.wait(lock, [&] { return handoff != nullptr || applier_done; });
+      if (handoff == nullptr) return;
+      group = std::move(handoff);
+    }
+    handoff_changed.notify_all();
+    Commit(*group);
+  }
+}
+
+void Engine::Impl::Commit(CommitGroup& group) {
+  absl::Status status;
+  if (journal->poisoned()) {
+    // Entries of this group were applied before the failure was known; readers never see them.
+    if (!group.entries.empty()) {
+      status = absl::UnavailableError("writes are stopped since an append to the log failed");
+    }
+  } else if (!group.entries.empty()) {
+    status = journal->Append(group.entries, group.log_root);
+    if (!status.ok()) {
+      status = absl::Status(absl::StatusCode::kUnavailable,
+                            absl::StrCat("the write could not be made durable, and its outcome is "
+                                         "unknown until the server is restarted: ",
+                                         status.message()));
+    }
+  }
+  if (status.ok() && !group.entries.empty()) Publish(group);
+  for (auto& completion : group.completions) completion(status);
+
+  const uint64_t limit = engine->options_.snapshot_log_bytes;
+  if (limit == 0 || !status.ok()) return;
+  if (log_bytes_since_snapshot.fetch_add(group.bytes) + group.bytes < limit) return;
+  if (snapshot_queued.exchange(true)) return;
+  engine->CreateSnapshot([this](absl::StatusOr<SnapshotInfo>) { snapshot_queued = false; });
+}
+
+void Engine::Impl::Publish(const CommitGroup& group) {
+  entries_applied += group.entries.size();
+  records_written += group.records_written;
+  std::vector<std::function<void(bool)>> ready;
+  {
+    std::lock_guard lock(published_mutex);
+    published_log_root = group.log_root;
+    engine->published_.store(group.last_index);
+    const auto end = waiters.upper_bound(group.last_index);
+    for (auto waiter = waiters.begin(); waiter != end; ++waiter) {
+      ready.push_back(std::move(waiter->second.second));
+    }
+    waiters.erase(waiters.begin(), end);
+  }
+  const index::LogIndex next = group.last_index + 1;
+  engine->oldest_request_index_.store(
+      std::max(journal->base_index(), next > index::kDedupEntries ? next - index::kDedupEntries : 0));
+  for (auto& callback : ready) callback(true);
+}
+
+void Engine::Impl::FinishSnapshot(absl::StatusOr<SnapshotInfo> info,
+                                  std::function<void(absl::StatusOr<SnapshotInfo>)> done) {
+  if (!info.ok()) {
+    if (done) done(std::move(info));
+    return;
+  }
+  {
+    std::lock_guard lock(snapshot_mutex);
+    newest_snapshot_index = info->log_index;
+    newest_snapshot_micros = ClockMicros();
+  }
+  index::Operation seal;
+  seal.kind = index::OperationKind::kSnapshotSealed;
+  seal.index = info->log_index;
+  seal.snapshot_hash = info->snapshot_hash;
+  EngineTask task;
+  task.write.actor = "stele";
+  task.write.operations.push_back(index::Prepare(std::move(seal)));
+  task.done = [info = *info, done = std::move(done)](absl::StatusOr<WriteResult>) {
+    if (done) done(info);
+  };
+  Enqueue(std::move(task));
+}
+
+}  // namespace stele::server

@@ -1,0 +1,61 @@
+// From bytes on disk to a state: entries decoded, applied and compared with what the log says came of them.
+//
+// Thread safety: one thread at a time; Replay uses a second one of its own.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "index/log_tree.h"
+#include "index/snapshot.h"
+#include "index/state_machine.h"
+#include "server/engine.h"
+#include "storage/journal.h"
+#include "storage/snapshot_store.h"
+
+namespace stele::server {
+
+// The state and the log tree after some entry.
+struct Recovered {
+  std::unique_ptr<index::StateMachine> state;
+  index::LogTree log_tree;
+};
+
+// The leading byte of a carried document: an item row of a log that continues a snapshot, holding a document
+// of an entry below its base. No operation has this kind. FROZEN: on disk.
+inline constexpr char kCarriedDocument = '\xd0';
+
+// Reads and checks a whole snapshot: section digests, content, roots; documents only if asked.
+absl::StatusOr<Recovered> LoadSnapshot(const storage::SnapshotFile& file,
+                                       const index::SnapshotManifest& manifest,
+                                       bool check_documents);
+absl::StatusOr<index::SnapshotManifest> ReadManifest(const storage::SnapshotFile& file);
+SnapshotInfo DescribeSnapshot(const storage::SnapshotFile& file,
+                              const index::SnapshotManifest& manifest);
+
+// The newest snapshot of the store that is good and fits the journal; what was refused goes into `report`.
+// Without any: an empty state, if the journal begins at 0; otherwise DATA_LOSS.
+absl::StatusOr<Recovered> LoadNewestSnapshot(const storage::SnapshotStore& store,
+                                             const storage::Journal& journal,
+                                             RecoveryReport* report);
+
+// Applies the entries from the state's next index to the journal's end, comparing commit record, effects and
+// root of each, and the log root at the watermark. DATA_LOSS names the entry. Keeps `history_entries` of
+// old versions.
+absl::Status Replay(const storage::Journal& journal, uint64_t history_entries,
+                    const std::function<void(uint64_t, uint64_t)>& progress, Recovered* recovered,
+                    RecoveryReport* report);
+
+// The row of an applied entry. `command` gives up its item bytes.
+storage::EntryWrite MakeEntryWrite(index::Command& command, const index::ApplyResult& result,
+                                   std::string* encoded_commit);
+
+index::LogId RandomLogId();
+uint64_t SeedOf(const index::LogId& log_id);
+std::string Hex(std::span<const uint8_t> bytes);
+
+}  // namespace stele::server

@@ -1,0 +1,113 @@
+#include "server/snapshotter.h"
+
+#include "absl/strings/str_cat.h"
+#include "index/command.h"
+#include "server/recovery.h"
+
+namespace stele::server {
+
+absl::StatusOr<std::string> ReadDocument(const storage::Journal& journal,
+                                         const index::DocumentRef& document) {
+  absl::StatusOr<std::string> item = journal.ReadItem(document.index, document.ordinal);
+  if (!item.ok()) return item;
+  std::string bytes;
+  if (!item->empty() && item->front() == kCarriedDocument) {
+    bytes = item->substr(1);
+  } else if (auto operation = index::DecodeOperation(*item)) {
+    bytes = std::move(operation->document);
+  }
+  if (index::DocumentPart(bytes) != document.part) {
+    return absl::DataLossError(absl::StrCat("item ", document.ordinal, " of entry ",
+                                            document.index,
+                                            " does not hold the document that its record names"));
+  }
+  return bytes;
+}
+
+Snapshotter::Snapshotter(const index::StateMachine* state, const storage::Journal* journal,
+                         storage::SnapshotStore* store, uint32_t snapshots_kept)
+    : state_(state),
+      journal_(journal),
+      store_(store),
+      snapshots_kept_(snapshots_kept),
+      thread_([this] { Loop(); }) {}
+
+Snapshotter::~Snapshotter() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void Snapshotter::Take(std::shared_ptr<Order> order) {
+  std::lock_guard lock(mutex_);
+  tasks_.push_back([this, order] {
+    absl::StatusOr<SnapshotInfo> info = Write(*order);
+    order->pin = {};
+    order->done(std::move(info));
+  });
+  wake_.notify_all();
+}
+
+void Snapshotter::Run(std::function<void()> task) {
+  std::lock_guard lock(mutex_);
+  tasks_.push_back(std::move(task));
+  wake_.notify_all();
+}
+
+void Snapshotter::Loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [&] { return closing_ || !tasks_.empty(); });
+    if (closing_) return;
+    std::function<void()> task = std::move(tasks_.front());
+    tasks_.pop_front();
+    lock.unlock();
+    task();
+    task = nullptr;
+    lock.lock();
+  }
+}
+
+absl::StatusOr<SnapshotInfo> Snapshotter::Write(const Order& order) {
+  auto writer = store_->NewWriter(order.basis.log_index);
+  if (!writer.ok()) return writer.status();
+  absl::Status status;
+  index::SnapshotManifest manifest;
+  const bool complete = index::WriteSnapshot(
+      *state_, order.basis,
+      [&](std::string_view bytes) {
+        status = (*writer)->Append(bytes);
+        return status.ok();
+      },
+      [&](const index::DocumentRef& document, std::string* bytes) {
+        absl::StatusOr<std::string> read = ReadDocument(*journal_, document);
+        status = read.status();
+        if (read.ok()) *bytes = *std::move(read);
+        return status.ok();
+      },
+      &manifest);
+  if (!complete) return status;
+  status = (*writer)->Commit();
+  if (!status.ok()) return status;
+  // What is on disk now must be what was written.
+  auto file = store_->OpenSnapshot(order.basis.log_index);
+  if (!file.ok()) return file.status();
+  auto read = ReadManifest(**file);
+  if (!read.ok()) return read.status();
+  for (const index::SnapshotSection& section : read->sections) {
+    if (!index::IsIntact((*file)->bytes(), section)) {
+      return absl::DataLossError(absl::StrCat((*file)->path(), ": a section read back differs"));
+    }
+  }
+  if (index::SnapshotHash(*read) != index::SnapshotHash(manifest)) {
+    return absl::DataLossError(absl::StrCat((*file)->path(), ": the manifest read back differs"));
+  }
+  status = store_->KeepNewest(snapshots_kept_);
+  if (!status.ok()) return status;
+  return DescribeSnapshot(**file, *read);
+}
+
+}  // namespace stele::server

@@ -105,9 +105,21 @@ absl::StatusOr<SnapshotInfo> Snapshotter::Write(const Order& order) {
   if (index::SnapshotHash(*read) != index::SnapshotHash(manifest)) {
     return absl::DataLossError(absl::StrCat((*file)->path(), ": the manifest read back differs"));
   }
-  status = store_->KeepNewest(snapshots_kept_);
+  status = RemoveOldSnapshots();
   if (!status.ok()) return status;
   return DescribeSnapshot(**file, *read);
+}
+
+absl::Status Snapshotter::RemoveOldSnapshots() {
+  auto listed = store_->List();
+  if (!listed.ok()) return listed.status();
+  for (size_t i = snapshots_kept_; i < listed->size(); ++i) {
+    // What the log continues is kept for as long as the log: without it nothing can be replayed.
+    if ((*listed)[i].index + 1 == journal_->base_index()) continue;
+    absl::Status status = store_->Remove((*listed)[i].index);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace stele::server

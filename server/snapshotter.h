@@ -41,6 +41,7 @@ class Snapshotter {
 
  private:
   absl::StatusOr<SnapshotInfo> Write(const Order& order);
+  absl::Status RemoveOldSnapshots();
   void Loop();
 
   const index::StateMachine* state_;

@@ -1,0 +1,37 @@
+# The commands of the README. Everything else is CMake: see CMakePresets.json.
+#   make demo    set up, build, and watch the whole of it work
+#   make test    set up, build, and run every test
+#   make bench   set up, build, measure; make bench-NAME for one (see bench/)
+#   make image   a container image, with docker, podman or buildah
+SHELL := /bin/bash
+BUILD := build/release
+JOBS ?= $(shell nproc)
+
+.PHONY: all setup build demo test bench image clean
+all: build
+
+setup:
+	@deploy/install-packages.sh deploy/packages.txt
+
+build: setup
+	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+	@rm -f build-configure.log
+	@cmake --build --preset release -j $(JOBS)
+
+demo: build
+	@deploy/demo.sh "$(BUILD)"
+
+test: build
+	@cd "$(BUILD)" && ctest --output-on-failure -j $(JOBS)
+
+bench: build
+	@/usr/bin/python3 bench/run.py --build "$(BUILD)" --out build/bench.json
+
+bench-%: build
+	@/usr/bin/python3 bench/run.py --build "$(BUILD)" --out build/bench.json --only $*
+
+image:
+	@deploy/build-image.sh
+
+clean:
+	@rm -rf build

@@ -1,5 +1,5 @@
-// A value that one writer publishes and any number of readers see, with everything the writer did before.
-// The only place in the island that knows about other threads.
+// A value that one writer publishes and any number of readers see, with everything the writer did
+// before. The only place in the island that knows about other threads.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
 // The canonical codec: the only way to make bytes that are stored in the log or hashed. Fixed-width
-// little-endian integers, byte strings behind a u32 length, nothing optional, no trailing bytes. For
-// every accepted b, encode(decode(b)) == b. Formats made with it are FROZEN: docs/format.md.
+// little-endian integers, byte strings behind a u32 length, nothing optional, no trailing bytes.
+// For every accepted b, encode(decode(b)) == b. Formats made with it are FROZEN: docs/format.md.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ class Encoder {
   std::string bytes_;
 };
 
-// Reads what Encoder wrote. After the first error every read gives zero or empty, and ok() is false.
-// Views point into the input.
+// Reads what Encoder wrote. After the first error every read gives zero or empty, and ok() is
+// false. Views point into the input.
 class Decoder {
  public:
   explicit Decoder(std::string_view bytes) : rest_(bytes) {}
@@ -49,7 +49,10 @@ class Decoder {
   Hash Digest();
   std::vector<int32_t> Components(uint32_t count);
 
-  void Fail() { ok_ = false; rest_ = {}; }
+  void Fail() {
+    ok_ = false;
+    rest_ = {};
+  }
   bool ok() const { return ok_; }
   // Everything was read and nothing was wrong.
   bool Done() const { return ok_ && rest_.empty(); }

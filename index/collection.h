@@ -1,6 +1,6 @@
-// One incarnation of a collection: its records, their vectors and the tree over their commitments. Changed
-// only by StateMachine (and by a snapshot's loading); read by any number of threads at a log index n that
-// they hold against reclaiming.
+// One incarnation of a collection: its records, their vectors and the tree over their commitments.
+// Changed only by StateMachine (and by a snapshot's loading); read by any number of threads at a
+// log index n that they hold against reclaiming.
 //
 // It does not rank, does not hash states together and does not know the log.
 #pragma once
@@ -18,8 +18,8 @@
 
 namespace stele::index {
 
-// The numbers of a collection after one entry; a chain, newest first, so that readers of older indices
-// find theirs.
+// The numbers of a collection after one entry; a chain, newest first, so that readers of older
+// indices find theirs.
 struct CollectionStats {
   LogIndex index = 0;  // the entry that made them
   uint64_t record_count = 0;
@@ -48,8 +48,8 @@ class Collection {
   const RecordVersion* Find(std::string_view id, LogIndex n) const;
   // REQUIRES: visible at n.
   const CollectionStats& StatsAt(LogIndex n) const;
-  // Bytes in memory: everything but the object itself. Counted over the whole collection, so not for
-  // every request.
+  // Bytes in memory: everything but the object itself. Counted over the whole collection, so not
+  // for every request.
   size_t MemoryBytes() const;
 
   // Writer only, from here on.

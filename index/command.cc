@@ -64,9 +64,8 @@ void DecodeConfig(Decoder& decoder, CollectionConfig* config) {
   config->dimension = decoder.U32();
   config->metric = static_cast<Metric>(decoder.U8());
   config->description = decoder.Sized(kDescriptionBytesMax);
-  if (config->dimension == 0 || config->dimension > kDimensionMax ||
-      config->metric < Metric::kL2 || config->metric > Metric::kCosine ||
-      !IsUtf8(config->description)) {
+  if (config->dimension == 0 || config->dimension > kDimensionMax || config->metric < Metric::kL2 ||
+      config->metric > Metric::kCosine || !IsUtf8(config->description)) {
     decoder.Fail();
   }
 }

@@ -1,7 +1,9 @@
-// What goes into the log: commands, the input of the state machine. A command holds no result, so any
-// ordered log can carry it and every replica derives the same results. Values only; no behaviour.
+// What goes into the log: commands, the input of the state machine. A command holds no result, so
+// any ordered log can carry it and every replica derives the same results. Values only; no
+// behaviour.
 //
-// Invariant: DecodeOperation and DecodeHeader accept exactly what their encoders write, within the limits.
+// Invariant: DecodeOperation and DecodeHeader accept exactly what their encoders write, within the
+// limits.
 #pragma once
 
 #include <cstdint>
@@ -69,7 +71,8 @@ struct Operation {
 std::string EncodeOperation(const Operation& operation);
 std::optional<Operation> DecodeOperation(std::string_view bytes);
 
-// Commitments to the parts of a record, and the root over them: docs/format.md, "Record commitment".
+// Commitments to the parts of a record, and the root over them: docs/format.md, "Record
+// commitment".
 struct RecordParts {
   std::string_view id;
   std::span<const int32_t> vector;
@@ -83,8 +86,8 @@ Hash RecordCommitment(const RecordParts& parts);
 Hash RecordKey(std::string_view collection, std::string_view id);
 Hash CollectionKey(std::string_view collection);
 
-// An operation with everything about it that needs no state. A pure function of the operation, so it may be
-// computed anywhere, on any number of threads, before Apply.
+// An operation with everything about it that needs no state. A pure function of the operation, so
+// it may be computed anywhere, on any number of threads, before Apply.
 struct PreparedOperation {
   Operation operation;
   std::string bytes;                  // EncodeOperation

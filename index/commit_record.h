@@ -1,5 +1,5 @@
-// What came of an entry: the small result that is kept for ever and is the leaf of the log tree, and the
-// effects, the per-record changes behind it.
+// What came of an entry: the small result that is kept for ever and is the leaf of the log tree,
+// and the effects, the per-record changes behind it.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,10 @@ enum class Outcome : uint8_t {
   kCollectionExists = 2,
   kRecordExists = 3,
   kRecordNotFound = 4,
-  kPreconditionFailed = 5,   // `current`: the record's version, 0 where there is no record
-  kStateIndexMismatch = 6,   // `current`: the state index
-  kDimensionMismatch = 7,    // `current`: the collection's dimension
-  kNotNormalized = 8,        // the collection's metric is COSINE and the vector is not of unit norm
+  kPreconditionFailed = 5,  // `current`: the record's version, 0 where there is no record
+  kStateIndexMismatch = 6,  // `current`: the state index
+  kDimensionMismatch = 7,   // `current`: the collection's dimension
+  kNotNormalized = 8,       // the collection's metric is COSINE and the vector is not of unit norm
   kRequestTooOld = 9,
   kDuplicateRequest = 10,    // `current`: the entry that executed it
   kRequestIdReused = 11,     // `current`: the entry that used the id
@@ -53,8 +53,8 @@ std::optional<CommitRecord> DecodeCommitRecord(std::string_view bytes);
 // RFC 6962 leaf hash of the encoded record.
 Hash LogLeaf(std::string_view encoded_commit_record);
 
-// One changed key of the state trees. `value` is the record commitment or the collection's value hash;
-// 32 zero bytes where the key was removed.
+// One changed key of the state trees. `value` is the record commitment or the collection's value
+// hash; 32 zero bytes where the key was removed.
 struct Effect {
   // FROZEN: on disk.
   enum class Kind : uint8_t { kRecord = 1, kCollection = 2 };

@@ -74,10 +74,8 @@ Filter DecodeNode(Decoder& decoder, uint32_t depth, uint32_t* budget) {
     filter.test = static_cast<Filter::Test>(decoder.U8());
     filter.attribute = decoder.Sized(kAttributeNameBytesMax);
     uint32_t count = decoder.U32();
-    const uint32_t cost = filter.test == Filter::Test::kOneOf ||
-                                  filter.test == Filter::Test::kNotOneOf
-                              ? count
-                              : 1;
+    const uint32_t cost =
+        filter.test == Filter::Test::kOneOf || filter.test == Filter::Test::kNotOneOf ? count : 1;
     if (filter.test < Filter::Test::kEquals || filter.test > Filter::Test::kContains ||
         filter.attribute.empty() || !IsUtf8(filter.attribute) ||
         !LiteralCountFits(filter.test, count) || std::max(cost, 1u) > *budget) {

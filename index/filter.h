@@ -1,8 +1,8 @@
-// Predicates over attributes. Their meaning is log format, because delete-by-filter is replayed for ever:
-// docs/protocol.md, "Filters". Thread-safe once built.
+// Predicates over attributes. Their meaning is log format, because delete-by-filter is replayed for
+// ever: docs/protocol.md, "Filters". Thread-safe once built.
 //
-// Invariants: a record without the attribute fails every test but Exists(false); a value of another type
-// fails every test but NotEquals, NotOneOf and Exists(true); kNoneOf is logical negation.
+// Invariants: a record without the attribute fails every test but Exists(false); a value of another
+// type fails every test but NotEquals, NotOneOf and Exists(true); kNoneOf is logical negation.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,8 @@ struct Filter {
   bool Matches(AttributesView attributes) const;
 };
 
-// What kFilterConditionsMax limits: conditions, a one-of list counted by its literals, and empty lists.
+// What kFilterConditionsMax limits: conditions, a one-of list counted by its literals, and empty
+// lists.
 uint32_t ConditionCount(const Filter& filter);
 uint32_t Depth(const Filter& filter);
 

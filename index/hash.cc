@@ -1,5 +1,5 @@
-// The one-shot context functions cost no allocation and no lookup per digest, which matters here: most
-// digests are of 65 bytes. They are the same SHA-256 as EVP's.
+// The one-shot context functions cost no allocation and no lookup per digest, which matters here:
+// most digests are of 65 bytes. They are the same SHA-256 as EVP's.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "index/hash.h"
 

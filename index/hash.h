@@ -1,6 +1,6 @@
-// SHA-256 with a domain label per kind of node, so that bytes hashed for one purpose can never pass for
-// another. Labels are one leading byte; 0x00 and 0x01 are those of RFC 6962.
-// Not thread-safe per object; objects are independent.
+// SHA-256 with a domain label per kind of node, so that bytes hashed for one purpose can never pass
+// for another. Labels are one leading byte; 0x00 and 0x01 are those of RFC 6962. Not thread-safe
+// per object; objects are independent.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +13,25 @@ namespace stele::index {
 
 // FROZEN: hashed. docs/format.md, "Domain labels".
 enum class Label : uint8_t {
-  kLogLeaf = 0x00,         // RFC 6962 leaf: a CommitRecord
-  kLogNode = 0x01,         // RFC 6962 node
-  kPart = 0x10,            // one part of a record: id, vector, attribute, document
-  kPartNode = 0x11,        // Merkle node over parts; its root is the record commitment
-  kItem = 0x12,            // one item of a command
-  kItemNode = 0x13,        // Merkle node over items
-  kCommand = 0x14,         // header and items root: the command commitment
-  kRequestKey = 0x15,      // (actor, request id), truncated to 16 bytes
-  kRequestBody = 0x16,     // what a retried request must repeat
-  kRecordKey = 0x20,       // (collection name, record id): key in the records tree
-  kTreeLeaf = 0x21,        // (key, value hash) in a sparse tree
-  kTreeNode = 0x22,        // node of a sparse tree
-  kCollectionKey = 0x23,   // collection name: key in the collections tree
-  kCollectionValue = 0x24, // (config, records root): value in the collections tree
-  kStateRoot = 0x25,       // (rules version, collections root)
-  kEffect = 0x30,          // one effect
-  kEffectNode = 0x31,      // Merkle node over effects
-  kSnapshot = 0x40,        // canonical snapshot metadata: the snapshot hash
-  kVersions = 0x41,        // names, ids and versions: a snapshot's versions hash
+  kLogLeaf = 0x00,          // RFC 6962 leaf: a CommitRecord
+  kLogNode = 0x01,          // RFC 6962 node
+  kPart = 0x10,             // one part of a record: id, vector, attribute, document
+  kPartNode = 0x11,         // Merkle node over parts; its root is the record commitment
+  kItem = 0x12,             // one item of a command
+  kItemNode = 0x13,         // Merkle node over items
+  kCommand = 0x14,          // header and items root: the command commitment
+  kRequestKey = 0x15,       // (actor, request id), truncated to 16 bytes
+  kRequestBody = 0x16,      // what a retried request must repeat
+  kRecordKey = 0x20,        // (collection name, record id): key in the records tree
+  kTreeLeaf = 0x21,         // (key, value hash) in a sparse tree
+  kTreeNode = 0x22,         // node of a sparse tree
+  kCollectionKey = 0x23,    // collection name: key in the collections tree
+  kCollectionValue = 0x24,  // (config, records root): value in the collections tree
+  kStateRoot = 0x25,        // (rules version, collections root)
+  kEffect = 0x30,           // one effect
+  kEffectNode = 0x31,       // Merkle node over effects
+  kSnapshot = 0x40,         // canonical snapshot metadata: the snapshot hash
+  kVersions = 0x41,         // names, ids and versions: a snapshot's versions hash
 };
 
 class Hasher {
@@ -58,8 +58,8 @@ class Hasher {
 // SHA-256(label, left, right).
 Hash HashPair(Label label, const Hash& left, const Hash& right);
 
-// Root of the RFC 6962 tree shape (split at the largest power of two below n) over `leaves`, whose inner
-// nodes carry `node_label`. Of nothing: 32 zero bytes. Of one leaf: that leaf.
+// Root of the RFC 6962 tree shape (split at the largest power of two below n) over `leaves`, whose
+// inner nodes carry `node_label`. Of nothing: 32 zero bytes. Of one leaf: that leaf.
 Hash MerkleRoot(Label node_label, std::span<const Hash> leaves);
 
 }  // namespace stele::index

@@ -1,5 +1,5 @@
-// The RFC 6962 Merkle tree over log entries, as its frontier only: the roots of the complete subtrees that
-// make up `size` leaves. Appending costs O(1) hashes amortised, the root O(log size).
+// The RFC 6962 Merkle tree over log entries, as its frontier only: the roots of the complete
+// subtrees that make up `size` leaves. Appending costs O(1) hashes amortised, the root O(log size).
 // Not thread-safe.
 #pragma once
 

@@ -7,8 +7,8 @@
 
 namespace stele::index {
 
-// Whether the squared norm X satisfies |X - 2^32| <= 2^16 * ceil(sqrt(d)) + d, as every output of the
-// normalising rule does (quantize.h). REQUIRES: admitted.
+// Whether the squared norm X satisfies |X - 2^32| <= 2^16 * ceil(sqrt(d)) + d, as every output of
+// the normalising rule does (quantize.h). REQUIRES: admitted.
 inline bool IsNormalized(std::span<const int32_t> vector) {
   const auto dimension = static_cast<int64_t>(vector.size());
   const int64_t slack =

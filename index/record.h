@@ -1,5 +1,6 @@
-// Versions of records. A version is visible at n iff born <= n < died. Versions of one record form a chain,
-// newest first; several versions may share a vector slot, so changing an attribute copies no vector.
+// Versions of records. A version is visible at n iff born <= n < died. Versions of one record form
+// a chain, newest first; several versions may share a vector slot, so changing an attribute copies
+// no vector.
 #pragma once
 
 #include <cstdint>

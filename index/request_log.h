@@ -1,5 +1,5 @@
-// What the state remembers of each of the last entries: which request made it, so that a retry is known,
-// and the position readers answer with. Entries older than the horizon are forgotten.
+// What the state remembers of each of the last entries: which request made it, so that a retry is
+// known, and the position readers answer with. Entries older than the horizon are forgotten.
 //
 // Thread safety: one writer; At may run on any thread for entries that the caller holds.
 #pragma once
@@ -24,7 +24,8 @@ struct RequestEntry {
 
 class RequestLog {
  public:
-  // Entries [first, end) as they were when the view was taken; keeps them alive. Any thread may read it.
+  // Entries [first, end) as they were when the view was taken; keeps them alive. Any thread may
+  // read it.
   class View {
    public:
     LogIndex first() const { return first_; }

@@ -1,10 +1,10 @@
-// An ordered map from byte strings (unsigned order) to payloads: one writer, any number of readers, no
-// locks. A node is unlinked by the writer and freed only when no reader that could have seen it is left:
-// the caller's duty. The order of keys is exact; the heights, from a seeded hash of the key, affect only
-// speed.
+// An ordered map from byte strings (unsigned order) to payloads: one writer, any number of readers,
+// no locks. A node is unlinked by the writer and freed only when no reader that could have seen it
+// is left: the caller's duty. The order of keys is exact; the heights, from a seeded hash of the
+// key, affect only speed.
 //
-// Invariants: a node's key and links below its height are set before it is reachable; the links of an
-// unlinked node stay valid for readers that stand on it.
+// Invariants: a node's key and links below its height are set before it is reachable; the links of
+// an unlinked node stay valid for readers that stand on it.
 #pragma once
 
 #include <bit>

@@ -1,10 +1,11 @@
-// Snapshots: the whole state at one log index as one file of canonical bytes, and the way back. The layout
-// is stated in docs/format.md, "Snapshot", and FROZEN.
+// Snapshots: the whole state at one log index as one file of canonical bytes, and the way back. The
+// layout is stated in docs/format.md, "Snapshot", and FROZEN.
 //
-// It does no I/O: bytes leave through a sink and come in as a view. Plan data (slots, heights, codes) is
-// not in it.
+// It does no I/O: bytes leave through a sink and come in as a view. Plan data (slots, heights,
+// codes) is not in it.
 //
-// Thread safety: WriteSnapshot is a reader of the state machine; loading needs a machine of its own.
+// Thread safety: WriteSnapshot is a reader of the state machine; loading needs a machine of its
+// own.
 //
 // Invariants:
 //   1. Equal states at equal indices of equal logs give equal bytes.
@@ -31,7 +32,7 @@ struct SnapshotSection {
   SectionKind kind = SectionKind::kRequests;
   uint64_t offset = 0;  // in the file
   uint64_t size_bytes = 0;
-  Hash digest{};        // SHA-256 of its bytes
+  Hash digest{};  // SHA-256 of its bytes
 };
 
 // What a snapshot says of itself.
@@ -41,10 +42,10 @@ struct SnapshotManifest {
   LogIndex state_index = 0;
   uint32_t rules_version = 0;
   int64_t timestamp_micros = 0;
-  LogTree log_tree;       // of entries 0..log_index
+  LogTree log_tree;  // of entries 0..log_index
   Hash state_root{};
-  Hash versions_hash{};   // over names, ids and versions: what the state root does not cover
-  Hash requests_hash{};   // SHA-256 of the requests section
+  Hash versions_hash{};  // over names, ids and versions: what the state root does not cover
+  Hash requests_hash{};  // SHA-256 of the requests section
   std::vector<SnapshotSection> sections;
 };
 
@@ -79,8 +80,9 @@ bool IsIntact(std::string_view file, const SnapshotSection& section);
 
 class SnapshotLoader {
  public:
-  // Loads the content of `file` into `state`, which must be fresh, and compares every hash but the sections'
-  // own digests (IsIntact; they can be checked beside it). False, and what is wrong, otherwise.
+  // Loads the content of `file` into `state`, which must be fresh, and compares every hash but the
+  // sections' own digests (IsIntact; they can be checked beside it). False, and what is wrong,
+  // otherwise.
   static bool Load(std::string_view file, const SnapshotManifest& manifest, StateMachine* state,
                    std::string* error);
 
@@ -96,8 +98,8 @@ class SnapshotLoader {
   Hasher versions_{Label::kVersions};
 };
 
-// Calls visit(reference, document) for every document in the file. False where a section is malformed or
-// visit gives false.
+// Calls visit(reference, document) for every document in the file. False where a section is
+// malformed or visit gives false.
 bool ForEachDocument(std::string_view file, const SnapshotManifest& manifest,
                      const std::function<bool(const DocumentRef&, std::string_view)>& visit);
 

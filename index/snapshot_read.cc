@@ -38,8 +38,8 @@ bool DecodeSections(Decoder& decoder, uint64_t manifest_offset,
 bool DecodeMetadata(Decoder& decoder, SnapshotManifest* manifest, std::string* error) {
   const uint32_t format = decoder.U32();
   if (format != kSnapshotFormat) {
-    *error = "manifest: snapshot format " + std::to_string(format) + " is not known here (known: " +
-             std::to_string(kSnapshotFormat) + ")";
+    *error = "manifest: snapshot format " + std::to_string(format) +
+             " is not known here (known: " + std::to_string(kSnapshotFormat) + ")";
     return false;
   }
   std::string_view id = decoder.Raw(manifest->log_id.size());
@@ -79,8 +79,8 @@ std::optional<SnapshotManifest> ParseSnapshot(std::string_view file, std::string
   Decoder header(file.substr(kSnapshotMagic.size(), 8));
   const uint32_t format = header.U32();
   if (format != kSnapshotFormat || header.U32() != 0) {
-    *error = "header: snapshot format " + std::to_string(format) + " is not known here (known: " +
-             std::to_string(kSnapshotFormat) + ")";
+    *error = "header: snapshot format " + std::to_string(format) +
+             " is not known here (known: " + std::to_string(kSnapshotFormat) + ")";
     return std::nullopt;
   }
   Decoder trailer(file.substr(file.size() - kSnapshotTrailerBytes));
@@ -151,9 +151,8 @@ bool SnapshotLoader::LoadRecord(Decoder& decoder, Collection* collection, std::s
     document.part = decoder.Digest();
   }
   AttributeMap checked;
-  if (!decoder.ok() || id.empty() || id <= *last_id || !IsUtf8(id) ||
-      born > manifest_.log_index || !CheckAdmitted(vector).ok() ||
-      (config.metric == Metric::kCosine && !IsNormalized(vector)) ||
+  if (!decoder.ok() || id.empty() || id <= *last_id || !IsUtf8(id) || born > manifest_.log_index ||
+      !CheckAdmitted(vector).ok() || (config.metric == Metric::kCosine && !IsNormalized(vector)) ||
       !DecodeAttributes(attributes, &checked) || document.index > manifest_.log_index ||
       document.size_bytes > kDocumentBytesMax) {
     return false;
@@ -215,8 +214,8 @@ bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifes
                           StateMachine* state, std::string* error) {
   Check(state->next_index() == 0);
   if (manifest.rules_version != kRulesVersion) {
-    *error = "manifest: rules version " + std::to_string(manifest.rules_version) +
-             " is not known here";
+    *error =
+        "manifest: rules version " + std::to_string(manifest.rules_version) + " is not known here";
     return false;
   }
   SnapshotLoader loader(manifest, state);

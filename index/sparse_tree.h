@@ -1,9 +1,10 @@
-// A compact sparse Merkle tree: a map from 32-byte keys to value hashes whose root is a function of its
-// content alone, whatever the order of changes. Keys are digests, so their bits are uniform.
+// A compact sparse Merkle tree: a map from 32-byte keys to value hashes whose root is a function of
+// its content alone, whatever the order of changes. Keys are digests, so their bits are uniform.
 //
-// Shape: the empty tree hashes to 32 zero bytes; a subtree that holds one key is that key's leaf; a larger
-// one is a node over the keys whose next bit is 0 and 1. Leaf = H(kTreeLeaf, key, value), node =
-// H(kTreeNode, left, right). A path has about log2(n) nodes; per key 64 B of leaf and 1.44 nodes of 40 B.
+// Shape: the empty tree hashes to 32 zero bytes; a subtree that holds one key is that key's leaf; a
+// larger one is a node over the keys whose next bit is 0 and 1. Leaf = H(kTreeLeaf, key, value),
+// node = H(kTreeNode, left, right). A path has about log2(n) nodes; per key 64 B of leaf and 1.44
+// nodes of 40 B.
 //
 // Changes only mark the path; Root() rehashes what was marked, once for any number of changes.
 // Not thread-safe.

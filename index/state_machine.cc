@@ -8,7 +8,8 @@
 namespace stele::index {
 namespace {
 
-// A genesis is the first entry, a restore follows the snapshot it names, and only known rules can be set.
+// A genesis is the first entry, a restore follows the snapshot it names, and only known rules can
+// be set.
 bool IsValidStart(LogIndex index, const Operation& operation) {
   if (operation.rules_version != kRulesVersion) return false;
   if (operation.kind == OperationKind::kGenesis) return index == 0;
@@ -16,8 +17,8 @@ bool IsValidStart(LogIndex index, const Operation& operation) {
   return true;
 }
 
-// `base` with `set` laid over it and `removed` taken out; both maps encoded. Empty result and false where
-// it would break a limit.
+// `base` with `set` laid over it and `removed` taken out; both maps encoded. Empty result and false
+// where it would break a limit.
 bool MergeAttributes(std::string_view base, const Operation& update, std::string* merged) {
   AttributeMap old_map, set_map, map;
   Check(DecodeAttributes(base, &old_map) && DecodeAttributes(update.attributes, &set_map));
@@ -183,18 +184,16 @@ void StateMachine::ExecuteRecords(LogIndex index, const Command& command, ApplyR
     const auto change =
         static_cast<int64_t>(result->commit.inserted_count - before.inserted_count) -
         static_cast<int64_t>(result->commit.deleted_count - before.deleted_count);
-    auto place = std::find_if(touched.begin(), touched.end(), [&](const auto& pair) {
-      return pair.first == plans[i].collection;
-    });
+    auto place = std::find_if(touched.begin(), touched.end(),
+                              [&](const auto& pair) { return pair.first == plans[i].collection; });
     if (place == touched.end()) {
       touched.emplace_back(plans[i].collection, change);
     } else {
       place->second += change;
     }
   }
-  std::sort(touched.begin(), touched.end(), [](const auto& a, const auto& b) {
-    return a.first->name() < b.first->name();
-  });
+  std::sort(touched.begin(), touched.end(),
+            [](const auto& a, const auto& b) { return a.first->name() < b.first->name(); });
   for (const auto& [collection, change] : touched) {
     FinishCollection(index, collection, change, result);
   }
@@ -217,8 +216,7 @@ StateMachine::Rejection StateMachine::CheckPrecondition(const Operation& operati
   return {Outcome::kPreconditionFailed, version};
 }
 
-StateMachine::Rejection StateMachine::PlanOperation(const PreparedOperation& prepared,
-                                                    Plan* plan) {
+StateMachine::Rejection StateMachine::PlanOperation(const PreparedOperation& prepared, Plan* plan) {
   const Operation& operation = prepared.operation;
   plan->collection = LiveCollection(operation.collection);
   if (plan->collection == nullptr) return {Outcome::kCollectionNotFound, 0};
@@ -315,8 +313,7 @@ void StateMachine::Kill(Collection* collection, RecordVersion* version, LogIndex
   dead_.push_back({index, collection, version, nullptr, frees_slot});
 }
 
-void StateMachine::DeleteByFilter(LogIndex index, const Operation& operation,
-                                  ApplyResult* result) {
+void StateMachine::DeleteByFilter(LogIndex index, const Operation& operation, ApplyResult* result) {
   CommitRecord& commit = result->commit;
   Collection* collection = LiveCollection(operation.collection);
   if (collection == nullptr) {
@@ -370,8 +367,7 @@ void StateMachine::CreateCollection(LogIndex index, const Operation& operation,
   ComputeStateRoot();
 }
 
-void StateMachine::DropCollection(LogIndex index, const Operation& operation,
-                                  ApplyResult* result) {
+void StateMachine::DropCollection(LogIndex index, const Operation& operation, ApplyResult* result) {
   Collection* collection = LiveCollection(operation.collection);
   if (collection == nullptr) {
     result->commit.outcome = Outcome::kCollectionNotFound;

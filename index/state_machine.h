@@ -1,13 +1,14 @@
-// The state machine: everything the server knows is a pure function of the log, and this is the function.
-// Apply is the only way the state changes; the live server, recovery, replay and verifiers call the same
-// one. It reads the state, the command and its index: no configuration, no clock, no disk.
+// The state machine: everything the server knows is a pure function of the log, and this is the
+// function. Apply is the only way the state changes; the live server, recovery, replay and
+// verifiers call the same one. It reads the state, the command and its index: no configuration, no
+// clock, no disk.
 //
-// Readers run at a log index n without locks, while one writer applies entries beyond n. Everything that a
-// reader can pin is versioned. The caller decides which n readers may see (not before it is durable), and
-// tells Reclaim which indices are still held.
+// Readers run at a log index n without locks, while one writer applies entries beyond n. Everything
+// that a reader can pin is versioned. The caller decides which n readers may see (not before it is
+// durable), and tells Reclaim which indices are still held.
 //
-// Thread safety: functions marked "readers" may run concurrently with everything; the others belong to one
-// writer thread. MemoryBytes and Load are for a machine at rest.
+// Thread safety: functions marked "readers" may run concurrently with everything; the others belong
+// to one writer thread. MemoryBytes and Load are for a machine at rest.
 //
 // Invariants:
 //   1. The same commands at the same indices give the same records, effects and roots.
@@ -73,9 +74,9 @@ class StateMachine {
   // What is remembered of requests now, for a snapshot.
   RequestLog::View MakeRequestView() const { return requests_.MakeView(); }
 
-  // Frees what nobody can see: versions that died at or before `horizon`, once every reader that is still
-  // active began at or after the index at which they were unlinked (`oldest_reader`). Work is bounded by
-  // `steps_max`. Dropped collections are handed out, to be destroyed elsewhere.
+  // Frees what nobody can see: versions that died at or before `horizon`, once every reader that is
+  // still active began at or after the index at which they were unlinked (`oldest_reader`). Work is
+  // bounded by `steps_max`. Dropped collections are handed out, to be destroyed elsewhere.
   void Reclaim(LogIndex horizon, LogIndex oldest_reader, size_t steps_max,
                std::vector<std::unique_ptr<Collection>>* garbage);
 
@@ -101,7 +102,8 @@ class StateMachine {
     Outcome outcome = Outcome::kOk;
     uint64_t current = 0;
   };
-  // Something that died and is still reachable: a version, replaced numbers, or (neither) a collection.
+  // Something that died and is still reachable: a version, replaced numbers, or (neither) a
+  // collection.
   struct Dead {
     LogIndex died = 0;
     Collection* collection = nullptr;
@@ -113,8 +115,8 @@ class StateMachine {
   struct Limbo {
     LogIndex unlinked = 0;
     Dead dead;
-    RecordNode* record_node = nullptr;              // to be freed with its last version
-    CollectionMap::Node* collection_node = nullptr; // likewise
+    RecordNode* record_node = nullptr;               // to be freed with its last version
+    CollectionMap::Node* collection_node = nullptr;  // likewise
   };
 
   Rejection CheckRequest(const CommandHeader& header, LogIndex index, const RequestKey& key) const;

@@ -1,5 +1,5 @@
-// How the state machine gives memory back: what died at or before the horizon is unlinked, so that no new
-// reader meets it, and freed once the readers that might have met it are gone.
+// How the state machine gives memory back: what died at or before the horizon is unlinked, so that
+// no new reader meets it, and freed once the readers that might have met it are gone.
 #include "index/check.h"
 #include "index/state_machine.h"
 
@@ -20,7 +20,8 @@ StateMachine::~StateMachine() {
 void StateMachine::Reclaim(LogIndex horizon, LogIndex oldest_reader, size_t steps_max,
                            std::vector<std::unique_ptr<Collection>>* garbage) {
   size_t steps = 0;
-  for (; !limbo_.empty() && limbo_.front().unlinked <= oldest_reader && steps < steps_max; ++steps) {
+  for (; !limbo_.empty() && limbo_.front().unlinked <= oldest_reader && steps < steps_max;
+       ++steps) {
     Free(limbo_.front(), garbage);
     limbo_.pop_front();
   }

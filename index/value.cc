@@ -64,8 +64,7 @@ std::strong_ordering CompareMixed(int64_t a, uint64_t bits) {
     whole = mantissa >> -exponent;
     has_rest = (whole << -exponent) != mantissa;
   }
-  const int64_t truncated =
-      negative ? -static_cast<int64_t>(whole) : static_cast<int64_t>(whole);
+  const int64_t truncated = negative ? -static_cast<int64_t>(whole) : static_cast<int64_t>(whole);
   if (a != truncated) return a <=> truncated;
   if (!has_rest) return std::strong_ordering::equal;
   return negative ? std::strong_ordering::greater : std::strong_ordering::less;
@@ -191,8 +190,8 @@ bool DecodeAttributes(std::string_view bytes, AttributeMap* attributes) {
     DecodeValue(decoder);
     if (!decoder.ok() || name.empty() || !IsUtf8(name)) return false;
     if (i > 0 && name <= attributes->back().first) return false;
-    attributes->emplace_back(
-        name, std::string(begin, static_cast<size_t>(decoder.position() - begin)));
+    attributes->emplace_back(name,
+                             std::string(begin, static_cast<size_t>(decoder.position() - begin)));
   }
   return decoder.Done();
 }

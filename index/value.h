@@ -1,6 +1,6 @@
-// Typed attribute values in their canonical encoding, and the maps of them that records carry. A value is
-// kept as its encoded bytes everywhere: they are what is stored, hashed and compared. Doubles are handled
-// as their IEEE 754 binary64 bits; no floating point is used.
+// Typed attribute values in their canonical encoding, and the maps of them that records carry. A
+// value is kept as its encoded bytes everywhere: they are what is stored, hashed and compared.
+// Doubles are handled as their IEEE 754 binary64 bits; no floating point is used.
 #pragma once
 
 #include <compare>
@@ -52,12 +52,13 @@ uint64_t DoubleBitsOf(ValueView value);
 std::string_view TextOf(ValueView value);  // string and bytes
 std::vector<ValueView> ElementsOf(ValueView list);
 
-// Order of two scalars: numbers (int64 and double) by exact value, strings and bytes as unsigned bytes,
-// timestamps and bools by value. No value where the types cannot be compared.
+// Order of two scalars: numbers (int64 and double) by exact value, strings and bytes as unsigned
+// bytes, timestamps and bools by value. No value where the types cannot be compared.
 std::optional<std::strong_ordering> Compare(ValueView a, ValueView b);
 
 // A record's attributes: canonical bytes of a map sorted by name.
-using AttributeMap = std::vector<std::pair<std::string, std::string>>;  // name -> encoded value, sorted
+using AttributeMap =
+    std::vector<std::pair<std::string, std::string>>;  // name -> encoded value, sorted
 
 std::string EncodeAttributes(const AttributeMap& attributes);
 // Checks sizes, names (UTF-8, ascending, none twice) and values.

@@ -1,8 +1,8 @@
-// The vectors of a collection: append-only blocks of 64 rows whose places never move, written by one
-// writer and scanned by any number of readers without locks.
+// The vectors of a collection: append-only blocks of 64 rows whose places never move, written by
+// one writer and scanned by any number of readers without locks.
 //
-// A slot is visible at n iff born <= n < died. Slots of dead rows are emptied and used again only after the
-// caller has seen every reader leave that could still see them.
+// A slot is visible at n iff born <= n < died. Slots of dead rows are emptied and used again only
+// after the caller has seen every reader leave that could still see them.
 //
 // Invariants: a row's components are written before its `born`; an empty slot has born = kNever.
 #pragma once

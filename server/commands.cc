@@ -17,6 +17,7 @@
 #include "server/engine.h"
 #include "server/http_endpoint.h"
 #include "server/key_ring.h"
+#include "server/offline.h"
 #include "server/runner.h"
 
 namespace stele::server {

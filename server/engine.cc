@@ -12,19 +12,8 @@ namespace {
 
 constexpr uint64_t kScanChunkBytes = 1u << 20;
 
-std::string SnapshotDirectory(const std::string& data_directory) {
-  return data_directory + "/snapshots";
-}
-
-storage::Journal::Options JournalOptions(const EngineOptions& options) {
-  storage::Journal::Options journal;
-  journal.directory = options.data_directory;
-  journal.probe_path = options.probe_path;
-  return journal;
-}
-
-// The entry after the newest snapshot whose manifest reads well: where checking must begin. What lies before
-// it has been checked when it was written, and is again by --verify.
+// The entry after the newest snapshot whose manifest reads well: where checking must begin. What
+// lies before it has been checked when it was written, and is again by --verify.
 index::LogIndex FirstUnsealedEntry(const std::string& data_directory) {
   storage::SnapshotStore::Options options;
   options.directory = SnapshotDirectory(data_directory);
@@ -40,44 +29,12 @@ index::LogIndex FirstUnsealedEntry(const std::string& data_directory) {
   return 0;
 }
 
-absl::Status AppendFirstEntry(storage::Journal& journal, index::Operation operation,
-                              int64_t clock_micros, Recovered* recovered) {
-  index::Command command;
-  command.header.log_id = journal.log_id().bytes;
-  command.header.actor = "stele";
-  command.header.clock_micros = clock_micros;
-  command.header.timestamp_micros =
-      std::max(clock_micros, recovered->state->last_timestamp_micros());
-  command.operations.push_back(index::Prepare(std::move(operation)));
-  index::Seal(command);
-  const index::ApplyResult applied =
-      recovered->state->Apply(recovered->state->next_index(), command);
-  if (applied.commit.outcome != index::Outcome::kOk) {
-    return absl::InternalError("the first entry of the log was refused");
-  }
-  std::string commit;
-  const storage::EntryWrite write = MakeEntryWrite(command, applied, &commit);
-  recovered->log_tree.Append(index::LogLeaf(commit));
-  return journal.Append({&write, 1}, recovered->log_tree.Root());
-}
-
-int64_t SystemClockMicros() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-void FillReport(const Recovered& recovered, RecoveryReport* report) {
-  report->position = {recovered.state->next_index() - 1, recovered.state->state_index(),
-                      recovered.state->state_root()};
-  report->log_root = recovered.log_tree.Root();
-}
-
 }  // namespace
 
 std::string RecoveryReport::Describe() const {
   std::string text = created ? "created a new log" : "recovered";
-  if (snapshot_index.has_value()) absl::StrAppend(&text, " from the snapshot of entry ", *snapshot_index);
+  if (snapshot_index.has_value())
+    absl::StrAppend(&text, " from the snapshot of entry ", *snapshot_index);
   if (!created && !snapshot_index.has_value()) absl::StrAppend(&text, " from the log alone");
   absl::StrAppend(&text, ", replayed ", replayed_entries, " entries, log index ",
                   position.log_index, ", state root ", Hex(position.state_root));
@@ -134,8 +91,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
   absl::StatusOr<Recovered> recovered = LoadNewestSnapshot(*impl.store, *impl.journal, report);
   if (!recovered.ok()) return recovered.status();
   const index::LogIndex loaded = recovered->state->next_index();
-  absl::Status status =
-      Replay(*impl.journal, engine->options_.history_entries, nullptr, &*recovered, report);
+  absl::Status status = Replay(*impl.journal, engine->options_.history_entries, std::nullopt,
+                               nullptr, &*recovered, report);
   if (!status.ok()) return status;
   if (recovered->state->next_index() == 0) {
     index::Operation genesis;
@@ -161,8 +118,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
   const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
   impl.pool = std::make_unique<SearchPool>(
       engine->options_.search_threads != 0 ? engine->options_.search_threads : cores);
-  impl.snapshotter = std::make_unique<Snapshotter>(impl.state.get(), impl.journal.get(),
-                                                   impl.store.get(), engine->options_.snapshots_kept);
+  impl.snapshotter = std::make_unique<Snapshotter>(
+      impl.state.get(), impl.journal.get(), impl.store.get(), engine->options_.snapshots_kept);
   impl.Start();
   return engine;
 }
@@ -269,7 +226,8 @@ absl::StatusOr<std::vector<std::vector<index::SearchHit>>> Engine::Search(
         break;
       }
       if (mine.empty()) {
-        for (const index::SearchQuery& query : queries) mine.emplace_back(query.k, query.distance_max);
+        for (const index::SearchQuery& query : queries)
+          mine.emplace_back(query.k, query.distance_max);
       }
       index::ScanBlocks(collection, view.n(), begin, std::min(begin + step, blocks), queries,
                         *kernels_, mine);
@@ -332,95 +290,6 @@ EngineStats Engine::stats() const {
   stats.newest_snapshot_index = impl_->newest_snapshot_index;
   stats.newest_snapshot_micros = impl_->newest_snapshot_micros;
   return stats;
-}
-
-absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptions& options,
-                             RecoveryReport* report) {
-  auto file = storage::SnapshotFile::Open(snapshot_path);
-  if (!file.ok()) return file.status();
-  auto manifest = ReadManifest(**file);
-  if (!manifest.ok()) return manifest.status();
-  absl::StatusOr<Recovered> recovered = LoadSnapshot(**file, *manifest, true);
-  if (!recovered.ok()) return recovered.status();
-
-  std::vector<storage::CarriedItem> documents;
-  index::ForEachDocument((*file)->bytes(), *manifest,
-                         [&](const index::DocumentRef& document, std::string_view bytes) {
-                           std::string item(1, kCarriedDocument);
-                           item.append(bytes);
-                           documents.push_back({document.index, document.ordinal, std::move(item)});
-                           return true;
-                         });
-  size_t next = 0;
-  auto journal = storage::Journal::Create(
-      JournalOptions(options), storage::LogId{RandomLogId()}, manifest->log_index + 1,
-      [&]() -> absl::StatusOr<std::optional<storage::CarriedItem>> {
-        if (next == documents.size()) return std::nullopt;
-        return std::move(documents[next++]);
-      });
-  if (!journal.ok()) return journal.status();
-  storage::SnapshotStore::Options store_options;
-  store_options.directory = SnapshotDirectory(options.data_directory);
-  auto store = storage::SnapshotStore::Open(store_options);
-  if (!store.ok()) return store.status();
-  auto writer = (*store)->NewWriter(manifest->log_index);
-  if (!writer.ok()) return writer.status();
-  absl::Status status = (*writer)->Append((*file)->bytes());
-  if (status.ok()) status = (*writer)->Commit();
-  if (!status.ok()) return status;
-
-  index::Operation restore;
-  restore.kind = index::OperationKind::kRestore;
-  restore.rules_version = index::kRulesVersion;
-  restore.parent_log = manifest->log_id;
-  restore.index = manifest->log_index;
-  restore.log_root = manifest->log_tree.Root();
-  restore.snapshot_hash = index::SnapshotHash(*manifest);
-  const int64_t clock = options.clock_micros ? options.clock_micros() : SystemClockMicros();
-  status = AppendFirstEntry(**journal, std::move(restore), clock, &*recovered);
-  report->created = true;
-  report->snapshot_index = manifest->log_index;
-  FillReport(*recovered, report);
-  return status;
-}
-
-absl::StatusOr<RecoveryReport> ReplayLog(const EngineOptions& options,
-                                         const std::function<void(uint64_t, uint64_t)>& progress) {
-  storage::Journal::Options journal_options = JournalOptions(options);
-  journal_options.read_only = true;
-  auto journal = storage::Journal::Open(journal_options, 0);
-  if (!journal.ok()) return journal.status();
-  RecoveryReport report;
-  Recovered recovered;
-  if ((*journal)->base_index() == 0) {
-    recovered.state = std::make_unique<index::StateMachine>(SeedOf((*journal)->log_id().bytes));
-  } else {
-    const std::string path =
-        SnapshotDirectory(options.data_directory) + "/" +
-        storage::SnapshotStore::FileName((*journal)->base_index() - 1);
-    auto file = storage::SnapshotFile::Open(path);
-    if (!file.ok()) return file.status();
-    auto manifest = ReadManifest(**file);
-    if (!manifest.ok()) return manifest.status();
-    auto loaded = LoadSnapshot(**file, *manifest, true);
-    if (!loaded.ok()) return loaded.status();
-    recovered = *std::move(loaded);
-    report.snapshot_index = manifest->log_index;
-  }
-  absl::Status status = Replay(**journal, 0, progress, &recovered, &report);
-  if (!status.ok()) return status;
-  FillReport(recovered, &report);
-  return report;
-}
-
-absl::StatusOr<SnapshotInfo> VerifySnapshotFile(const std::string& path) {
-  auto file = storage::SnapshotFile::Open(path);
-  if (!file.ok()) return file.status();
-  auto manifest = ReadManifest(**file);
-  if (!manifest.ok()) return manifest.status();
-  absl::StatusOr<Recovered> recovered = LoadSnapshot(**file, *manifest, true);
-  if (!recovered.ok()) return recovered.status();
-  return DescribeSnapshot(**file, *manifest);
 }
 
 }  // namespace stele::server

@@ -1,18 +1,20 @@
-// The engine: orders writes into the log, makes them durable, applies them, and lets readers see what is
-// durable. It introduces index/ (what things mean) and storage/ (where they lie).
+// The engine: orders writes into the log, makes them durable, applies them, and lets readers see
+// what is durable. It introduces index/ (what things mean) and storage/ (where they lie).
 //
-// A write goes: Submit (any thread) -> queue -> applier thread: stamp, Apply -> committer thread: one synced
-// append for everything that waited, publish, callbacks. Apply of one group overlaps the sync of the one
-// before. Nothing is visible to readers before it is durable.
+// A write goes: Submit (any thread) -> queue -> applier thread: stamp, Apply -> committer thread:
+// one synced append for everything that waited, publish, callbacks. Apply of one group overlaps the
+// sync of the one before. Nothing is visible to readers before it is durable.
 //
 // It does not know protobuf or gRPC, does not convert floats and does not authenticate.
 //
 // Thread safety: everything may be called from any thread, unless stated.
 //
 // Invariants:
-//   1. `done` of a Submit is called exactly once; with OK only after the entry is durable and published.
+//   1. `done` of a Submit is called exactly once; with OK only after the entry is durable and
+//   published.
 //   2. Entries are published in order; a reader sees a prefix of the log.
-//   3. After a failed append or sync nothing is written any more; reads go on at the published index.
+//   3. After a failed append or sync nothing is written any more; reads go on at the published
+//   index.
 #pragma once
 
 #include <atomic>
@@ -56,9 +58,10 @@ struct WriteTask {
   std::vector<index::PreparedOperation> operations;
 };
 
-// What came of it: commit.outcome says whether it was executed or (logged and) rejected. kDuplicateRequest
-// never appears: a retry gets the first result with `duplicate` set. kRequestIdReused and kRequestTooOld
-// appear with nothing logged (commit.index is the entry that used the id, or 0).
+// What came of it: commit.outcome says whether it was executed or (logged and) rejected.
+// kDuplicateRequest never appears: a retry gets the first result with `duplicate` set.
+// kRequestIdReused and kRequestTooOld appear with nothing logged (commit.index is the entry that
+// used the id, or 0).
 struct WriteResult {
   index::CommitRecord commit;
   Position position;
@@ -76,9 +79,9 @@ struct SnapshotInfo {
 
 // How the state was rebuilt at start.
 struct RecoveryReport {
-  bool created = false;                                 // a new log was made
-  std::optional<index::LogIndex> snapshot_index;        // the snapshot that was loaded
-  std::vector<std::string> refused_snapshots;           // newer ones, each with the reason
+  bool created = false;                           // a new log was made
+  std::optional<index::LogIndex> snapshot_index;  // the snapshot that was loaded
+  std::vector<std::string> refused_snapshots;     // newer ones, each with the reason
   uint64_t replayed_entries = 0;
   Position position;
   index::Hash log_root{};
@@ -87,14 +90,14 @@ struct RecoveryReport {
 
 struct EngineOptions {
   std::string data_directory;
-  std::string probe_path;               // stele-probe; empty: probe in this process
-  uint32_t search_threads = 0;          // 0: as many as cores
-  const index::Kernels* kernels = nullptr;  // null: the best of this machine
-  uint64_t history_entries = 10'000;    // how far back at_index and page tokens reach
+  std::string probe_path;                    // stele-probe; empty: probe in this process
+  uint32_t search_threads = 0;               // 0: as many as cores
+  const index::Kernels* kernels = nullptr;   // null: the best of this machine
+  uint64_t history_entries = 10'000;         // how far back at_index and page tokens reach
   uint64_t snapshot_log_bytes = 256u << 20;  // automatic snapshot after this much log; 0: never
   uint32_t snapshots_kept = 2;
-  uint64_t queue_bytes_max = 256u << 20;     // Submit refuses beyond: RESOURCE_EXHAUSTED
-  std::function<int64_t()> clock_micros;     // null: the system's
+  uint64_t queue_bytes_max = 256u << 20;  // Submit refuses beyond: RESOURCE_EXHAUSTED
+  std::function<int64_t()> clock_micros;  // null: the system's
 };
 
 struct EngineStats {
@@ -112,7 +115,8 @@ struct EngineStats {
 
 class Engine;
 
-// The state at one log index, held against reclaiming for the view's life. Movable; one thread at a time.
+// The state at one log index, held against reclaiming for the view's life. Movable; one thread at a
+// time.
 class ReadView {
  public:
   const Position& position() const { return position_; }
@@ -133,40 +137,44 @@ class ReadView {
 
 class Engine {
  public:
-  // Creates the data directory, or recovers it: newest good snapshot, then the log; every root on the way is
-  // recomputed and compared. Errors as storage::Journal::Open, and DATA_LOSS where log and state disagree.
+  // Creates the data directory, or recovers it: newest good snapshot, then the log; every root on
+  // the way is recomputed and compared. Errors as storage::Journal::Open, and DATA_LOSS where log
+  // and state disagree.
   static absl::StatusOr<std::unique_ptr<Engine>> Open(EngineOptions options,
                                                       RecoveryReport* report);
   // Finishes what was accepted, takes no more, and closes.
   ~Engine();
 
   // Queues a write. `done` runs on a thread of the engine and must not block; it gets
-  // RESOURCE_EXHAUSTED (queue or disk full; nothing was logged), UNAVAILABLE (write-poisoned or closing).
+  // RESOURCE_EXHAUSTED (queue or disk full; nothing was logged), UNAVAILABLE (write-poisoned or
+  // closing).
   using WriteCallback = std::function<void(absl::StatusOr<WriteResult>)>;
   void Submit(WriteTask task, WriteCallback done);
 
-  // What became of a request: its result; NOT_FOUND where it was not seen since oldest_request_index().
-  // `done` as above.
+  // What became of a request: its result; NOT_FOUND where it was not seen since
+  // oldest_request_index(). `done` as above.
   void FindOutcome(std::string actor, std::string request_id, WriteCallback done);
   index::LogIndex oldest_request_index() const { return oldest_request_index_.load(); }
 
-  // The newest published state, or that after entry *at_index: OUT_OF_RANGE (naming the horizon, or the
-  // newest index) where it is not held.
+  // The newest published state, or that after entry *at_index: OUT_OF_RANGE (naming the horizon, or
+  // the newest index) where it is not held.
   absl::StatusOr<ReadView> Read(std::optional<index::LogIndex> at_index) const;
   index::LogIndex published_index() const { return published_.load(std::memory_order_acquire); }
   index::LogIndex history_index() const { return horizon_.load(); }
-  // Runs `callback` as soon as the published index reaches `index`: at once, or on a thread of the engine.
-  // It runs with false when the engine closes first. Gives an id for CancelWait, 0 if it ran already.
+  // Runs `callback` as soon as the published index reaches `index`: at once, or on a thread of the
+  // engine. It runs with false when the engine closes first. Gives an id for CancelWait, 0 if it
+  // ran already.
   uint64_t WhenPublished(index::LogIndex index, std::function<void(bool)> callback);
   void CancelWait(uint64_t id);
 
-  // Exact k-NN for every query over one collection, on all search threads; blocks the calling thread.
-  // `cancelled` (may be null) is asked between chunks of rows: CANCELLED.
+  // Exact k-NN for every query over one collection, on all search threads; blocks the calling
+  // thread. `cancelled` (may be null) is asked between chunks of rows: CANCELLED.
   absl::StatusOr<std::vector<std::vector<index::SearchHit>>> Search(
       const ReadView& view, const index::Collection& collection,
       std::span<const index::SearchQuery> queries, const std::function<bool()>& cancelled) const;
 
-  // Takes a snapshot at this moment; writes go on. `done` runs when it is durable and has been verified.
+  // Takes a snapshot at this moment; writes go on. `done` runs when it is durable and has been
+  // verified.
   void CreateSnapshot(std::function<void(absl::StatusOr<SnapshotInfo>)> done);
   std::vector<SnapshotInfo> ListSnapshots() const;  // newest first
 
@@ -190,18 +198,5 @@ class Engine {
   std::atomic<index::LogIndex> oldest_request_index_{0};
   std::unique_ptr<Impl> impl_;
 };
-
-// Makes a data directory that continues the snapshot in `snapshot_path` as a new log, whose first entry
-// names the parent. Errors: DATA_LOSS (the snapshot is damaged: which part), ALREADY_EXISTS.
-absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptions& options,
-                             RecoveryReport* report);
-
-// Rebuilds the state from the log alone (from the base snapshot, for a log that continues one), comparing
-// every root. Opens read-only. `progress` is called now and then with (entries done, entries in all).
-absl::StatusOr<RecoveryReport> ReplayLog(
-    const EngineOptions& options, const std::function<void(uint64_t, uint64_t)>& progress);
-
-// Checks a snapshot file by itself: all hashes, and the state root recomputed from its content.
-absl::StatusOr<SnapshotInfo> VerifySnapshotFile(const std::string& path);
 
 }  // namespace stele::server

@@ -1,5 +1,5 @@
-// The engine's inside: shared by engine.cc (what callers see) and engine_writer.cc (the two threads of the
-// write path). Not for other files.
+// The engine's inside: shared by engine.cc (what callers see) and engine_writer.cc (the two threads
+// of the write path). Not for other files.
 #pragma once
 
 #include <condition_variable>

@@ -1,5 +1,6 @@
-// The write path. Applier: orders, stamps and applies. Committer: makes durable, publishes, replies. While
-// one group is being synced the next is being applied; whatever arrives meanwhile joins it.
+// The write path. Applier: orders, stamps and applies. Committer: makes durable, publishes,
+// replies. While one group is being synced the next is being applied; whatever arrives meanwhile
+// joins it.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -190,10 +191,11 @@ void Engine::Impl::HandleFindOutcome(EngineTask task, CommitGroup* group) {
       state->FindRequest(index::MakeRequestKey(task.write.actor, task.write.request_id));
   const std::optional<index::LogIndex> index =
       seen.has_value() ? std::optional<index::LogIndex>(seen->index) : std::nullopt;
-  group->completions.push_back([this, index, done = std::move(task.done)](const absl::Status& status) {
-    if (!index.has_value()) return done(absl::NotFoundError("the request was not seen"));
-    done(status.ok() ? ReadResult(*index, true) : status);
-  });
+  group->completions.push_back(
+      [this, index, done = std::move(task.done)](const absl::Status& status) {
+        if (!index.has_value()) return done(absl::NotFoundError("the request was not seen"));
+        done(status.ok() ? ReadResult(*index, true) : status);
+      });
 }
 
 void Engine::Impl::HandleSnapshot(EngineTask task, CommitGroup* group) {
@@ -242,8 +244,8 @@ void Engine::Impl::Reclaim(size_t steps_max) {
   std::vector<std::unique_ptr<index::Collection>> garbage;
   state->Reclaim(std::min(horizon, held.at), held.began, steps_max, &garbage);
   if (garbage.empty()) return;
-  auto shared = std::make_shared<std::vector<std::unique_ptr<index::Collection>>>(
-      std::move(garbage));
+  auto shared =
+      std::make_shared<std::vector<std::unique_ptr<index::Collection>>>(std::move(garbage));
   snapshotter->Run([shared] { shared->clear(); });
 }
 
@@ -302,8 +304,8 @@ void Engine::Impl::Publish(const CommitGroup& group) {
     waiters.erase(waiters.begin(), end);
   }
   const index::LogIndex next = group.last_index + 1;
-  engine->oldest_request_index_.store(
-      std::max(journal->base_index(), next > index::kDedupEntries ? next - index::kDedupEntries : 0));
+  engine->oldest_request_index_.store(std::max(
+      journal->base_index(), next > index::kDedupEntries ? next - index::kDedupEntries : 0));
   for (auto& callback : ready) callback(true);
 }
 

@@ -1,12 +1,13 @@
-// Which log indices readers hold. A reader takes a pin without a lock; the writer asks which indices are
-// still held before it reclaims anything.
+// Which log indices readers hold. A reader takes a pin without a lock; the writer asks which
+// indices are still held before it reclaims anything.
 //
-// A pin holds two indices: `at`, the state it reads, and `began`, the newest published index when it was
-// taken. What dies at or before every `at` is invisible to readers; what was unlinked at or before every
-// `began` cannot be reached by them.
+// A pin holds two indices: `at`, the state it reads, and `began`, the newest published index when
+// it was taken. What dies at or before every `at` is invisible to readers; what was unlinked at or
+// before every `began` cannot be reached by them.
 //
-// Thread safety: all functions, from any thread. Invariant: a pin is visible to OldestHeld before its
-// holder checks the horizon, so an index that passes the check stays readable until the pin is dropped.
+// Thread safety: all functions, from any thread. Invariant: a pin is visible to OldestHeld before
+// its holder checks the horizon, so an index that passes the check stays readable until the pin is
+// dropped.
 #pragma once
 
 #include <atomic>

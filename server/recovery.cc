@@ -1,10 +1,14 @@
 #include "server/recovery.h"
 
 #include <openssl/rand.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -122,9 +126,9 @@ absl::Status CheckWatermark(const storage::Journal& journal, const index::LogTre
   const std::optional<storage::Watermark> watermark = journal.watermark();
   if (!watermark.has_value() || watermark->index + 1 != tree.size()) return absl::OkStatus();
   if (watermark->log_root == tree.Root()) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(
-      "the log root after entry ", watermark->index,
-      " is not the one that the watermark file holds: the log's past was changed"));
+  return absl::DataLossError(
+      absl::StrCat("the log root after entry ", watermark->index,
+                   " is not the one that the watermark file holds: the log's past was changed"));
 }
 
 // Documents in the file must be those that the records name, in their order.
@@ -155,6 +159,8 @@ absl::Status CheckDocuments(const storage::SnapshotFile& file,
       absl::StrCat(file.path(), ": the documents are not those that the records name"));
 }
 
+}  // namespace
+
 absl::Status FitsJournal(const index::SnapshotManifest& manifest, const storage::Journal& journal) {
   const bool is_base = manifest.log_index + 1 == journal.base_index();
   if (manifest.log_id != journal.log_id().bytes && !is_base) {
@@ -168,15 +174,12 @@ absl::Status FitsJournal(const index::SnapshotManifest& manifest, const storage:
   absl::StatusOr<std::string> bytes = journal.ReadEntry(manifest.log_index);
   if (!bytes.ok()) return bytes.status();
   const auto row = index::DecodeEntryRow(*bytes);
-  const auto commit =
-      row.has_value() ? index::DecodeCommitRecord(row->commit) : std::nullopt;
+  const auto commit = row.has_value() ? index::DecodeCommitRecord(row->commit) : std::nullopt;
   if (!commit.has_value() || commit->state_root != manifest.state_root) {
     return absl::DataLossError("its state root is not the one in the log");
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 std::string Hex(std::span<const uint8_t> bytes) {
   return absl::BytesToHexString(
@@ -200,8 +203,8 @@ storage::EntryWrite MakeEntryWrite(index::Command& command, const index::ApplyRe
   *encoded_commit = index::EncodeCommitRecord(result.commit);
   storage::EntryWrite write;
   write.index = result.commit.index;
-  write.entry = index::EncodeEntryRow({index::EncodeHeader(command.header), *encoded_commit,
-                                       index::EncodeEffects(result.effects)});
+  write.entry = index::EncodeEntryRow(
+      {index::EncodeHeader(command.header), *encoded_commit, index::EncodeEffects(result.effects)});
   write.items.reserve(command.operations.size());
   for (index::PreparedOperation& operation : command.operations) {
     write.items.push_back(std::move(operation.bytes));
@@ -293,20 +296,22 @@ absl::StatusOr<Recovered> LoadNewestSnapshot(const storage::SnapshotStore& store
 }
 
 absl::Status Replay(const storage::Journal& journal, uint64_t history_entries,
+                    std::optional<LogIndex> at_index,
                     const std::function<void(uint64_t, uint64_t)>& progress, Recovered* recovered,
                     RecoveryReport* report) {
   absl::Status status = CheckWatermark(journal, recovered->log_tree);
   if (!status.ok() || !journal.end_index().has_value()) return status;
   const LogIndex first = recovered->state->next_index();
-  const LogIndex end = *journal.end_index();
+  const LogIndex end = std::min(*journal.end_index(), at_index.value_or(*journal.end_index()));
   EntryQueue queue;
   std::thread reader([&] {
-    queue.Finish(journal.Scan(first, end, [&](LogIndex index, std::string_view bytes,
-                                              std::span<const std::string_view> items) {
-      auto entry = DecodeEntry(journal.log_id(), index, bytes, items);
-      if (!entry.ok()) return entry.status();
-      return queue.Push(*std::move(entry)) ? absl::OkStatus() : absl::CancelledError("stopped");
-    }));
+    queue.Finish(journal.Scan(
+        first, end,
+        [&](LogIndex index, std::string_view bytes, std::span<const std::string_view> items) {
+          auto entry = DecodeEntry(journal.log_id(), index, bytes, items);
+          if (!entry.ok()) return entry.status();
+          return queue.Push(*std::move(entry)) ? absl::OkStatus() : absl::CancelledError("stopped");
+        }));
   });
   std::vector<std::unique_ptr<index::Collection>> garbage;
   while (std::optional<LoggedEntry> entry = queue.Pop()) {
@@ -325,6 +330,61 @@ absl::Status Replay(const storage::Journal& journal, uint64_t history_entries,
   if (status.ok()) status = queue.status();
   if (progress && status.ok()) progress(end - first + 1, end - first + 1);
   return status;
+}
+
+absl::Status AppendFirstEntry(storage::Journal& journal, index::Operation operation,
+                              int64_t clock_micros, Recovered* recovered) {
+  index::Command command;
+  command.header.log_id = journal.log_id().bytes;
+  command.header.actor = "stele";
+  command.header.clock_micros = clock_micros;
+  command.header.timestamp_micros =
+      std::max(clock_micros, recovered->state->last_timestamp_micros());
+  command.operations.push_back(index::Prepare(std::move(operation)));
+  index::Seal(command);
+  const index::ApplyResult applied =
+      recovered->state->Apply(recovered->state->next_index(), command);
+  if (applied.commit.outcome != index::Outcome::kOk) {
+    return absl::InternalError("the first entry of the log was refused");
+  }
+  std::string commit;
+  const storage::EntryWrite write = MakeEntryWrite(command, applied, &commit);
+  recovered->log_tree.Append(index::LogLeaf(commit));
+  return journal.Append({&write, 1}, recovered->log_tree.Root());
+}
+
+void FillReport(const Recovered& recovered, RecoveryReport* report) {
+  report->position = {recovered.state->next_index() - 1, recovered.state->state_index(),
+                      recovered.state->state_root()};
+  report->log_root = recovered.log_tree.Root();
+}
+
+std::string SnapshotDirectory(const std::string& data_directory) {
+  return data_directory + "/snapshots";
+}
+
+storage::Journal::Options JournalOptions(const EngineOptions& options) {
+  storage::Journal::Options journal;
+  journal.directory = options.data_directory;
+  journal.probe_path = options.probe_path;
+  return journal;
+}
+
+int64_t SystemClockMicros() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+std::string FindProbe() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return "";
+  for (const char* place : {"stele-probe", "../storage/stele-probe", "../../storage/stele-probe"}) {
+    const std::filesystem::path path = self.parent_path() / place;
+    if (access(path.c_str(), X_OK) == 0) return path.lexically_normal().string();
+  }
+  return "";
 }
 
 }  // namespace stele::server

@@ -27,6 +27,7 @@
 #include "server/memory_service.h"
 #include "server/metrics.h"
 #include "server/recovering_service.h"
+#include "server/recovery.h"
 #include "server/signals.h"
 #include "server/tls.h"
 #include "server/version.h"
@@ -38,23 +39,6 @@ constexpr std::chrono::seconds kGrace{30};
 constexpr std::chrono::seconds kWatchPeriod{1};
 constexpr uint64_t kGrpcBytes = uint64_t{1} << 30;
 constexpr size_t kExecutorQueueMax = 4096;
-
-std::string Hex(const index::Hash& hash) {
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(hash.data()), hash.size()));
-}
-
-// The probe is installed beside the server; in a build tree it lies in the folder of its target.
-std::string FindProbe() {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return "";
-  for (const char* place : {"stele-probe", "../storage/stele-probe"}) {
-    const std::filesystem::path path = self.parent_path() / place;
-    if (access(path.c_str(), X_OK) == 0) return path.lexically_normal().string();
-  }
-  return "";
-}
 
 EngineSample SampleEngine(const Engine& engine) {
   EngineSample sample;

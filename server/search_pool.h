@@ -1,5 +1,5 @@
-// Threads that share out one scan. The caller takes part, so a scan always makes progress, and several
-// scans run side by side.
+// Threads that share out one scan. The caller takes part, so a scan always makes progress, and
+// several scans run side by side.
 //
 // Thread safety: Run from any thread.
 #pragma once
@@ -24,14 +24,14 @@ class SearchPool {
 
   uint32_t threads() const { return static_cast<uint32_t>(workers_.size()) + 1; }
 
-  // Calls work() on the calling thread and on every worker that becomes free, each once; returns when all
-  // of them have. `work` takes its share from a counter of its own until nothing is left.
+  // Calls work() on the calling thread and on every worker that becomes free, each once; returns
+  // when all of them have. `work` takes its share from a counter of its own until nothing is left.
   void Run(const std::function<void()>& work);
 
  private:
   struct Job {
     const std::function<void()>* work;
-    uint32_t places;       // workers that may still join
+    uint32_t places;  // workers that may still join
     uint32_t running = 0;
     std::condition_variable done;
   };

@@ -17,8 +17,7 @@ absl::StatusOr<std::string> ReadDocument(const storage::Journal& journal,
     bytes = std::move(operation->document);
   }
   if (index::DocumentPart(bytes) != document.part) {
-    return absl::DataLossError(absl::StrCat("item ", document.ordinal, " of entry ",
-                                            document.index,
+    return absl::DataLossError(absl::StrCat("item ", document.ordinal, " of entry ", document.index,
                                             " does not hold the document that its record names"));
   }
   return bytes;

@@ -1,5 +1,5 @@
-// Writes snapshots beside everything else, on a thread of its own, and disposes of what the state machine
-// has dropped.
+// Writes snapshots beside everything else, on a thread of its own, and disposes of what the state
+// machine has dropped.
 //
 // Thread safety: all functions, from any thread.
 #pragma once

@@ -1,4 +1,5 @@
-// If this fails, what was acknowledged can be lost, recovered to another state, or answered wrongly.
+// If this fails, what was acknowledged can be lost, recovered to another state, or answered
+// wrongly.
 #include "server/engine.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +10,7 @@
 #include <random>
 
 #include "index/quantize.h"
-#include "server/recovery.h"
+#include "server/offline.h"
 
 namespace stele::server {
 namespace {

@@ -116,11 +116,12 @@ def channel_credentials(tls: TlsConfig) -> Any:
     )
 
 
-def transient(code: grpc.StatusCode, details: str, has_status_details: bool) -> bool:
-    """Whether a failure says that the connection was lost rather than that the call was refused."""
+def connection_lost(error: Any) -> bool:
+    """Whether a grpc.RpcError says that the call did not get through, not that it was refused."""
+    code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
         return True
-    if has_status_details:
+    if errors.status_details(error.trailing_metadata()) is not None:
         return False
     # What gRPC itself reports for streams that a dying peer or a proxy reset.
     return (code is grpc.StatusCode.UNKNOWN and "Stream removed" in details) or (
@@ -141,6 +142,7 @@ class Attempts:
     def restart(self) -> None:
         """Starts the clock again: there was progress."""
         self._count = 0
+        self._lost: Optional[errors.Error] = None
         self._start = time.monotonic()
 
     def remaining(self) -> float:
@@ -152,14 +154,20 @@ class Attempts:
         limit = self._policy.attempt_timeout
         return max(0.0, self.remaining() if limit is None else min(limit, self.remaining()))
 
-    def pause(self, code: grpc.StatusCode, details: str, has_details: bool) -> Optional[float]:
-        """Seconds to wait before the next attempt, or None to give up."""
+    def pause(self, failure: errors.Error, lost: bool) -> float:
+        """Seconds to wait before the next attempt; raises to give up.
+
+        lost: see `connection_lost`. Where the time runs out after attempts that failed otherwise,
+        the last of those failures is raised: it is the cause.
+        """
         self._count += 1
-        lost = transient(code, details, has_details)
-        if not lost and code is not grpc.StatusCode.DEADLINE_EXCEEDED:
-            return None
-        if self._policy.attempts_max is not None and self._count >= self._policy.attempts_max:
-            return None
+        late = isinstance(failure, errors.DeadlineExceeded)
+        if not lost and not late:
+            raise failure
+        self._lost = failure if lost else self._lost
+        exhausted = self._policy.attempts_max is not None and (
+            self._count >= self._policy.attempts_max
+        )
         ceiling = min(
             self._policy.max_backoff, self._policy.initial_backoff * 2.0 ** min(self._count - 1, 30)
         )
@@ -167,7 +175,9 @@ class Attempts:
         budget = self.remaining()
         if lost:
             budget = min(budget, self._unavailable_timeout - (time.monotonic() - self._start))
-        return pause if pause < budget else None
+        if exhausted or pause >= budget:
+            raise self._lost or failure
+        return pause
 
 
 @dataclass

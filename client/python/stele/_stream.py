@@ -13,7 +13,7 @@ import grpc
 
 from stele import _requests, errors, model
 from stele._bulk import BatchOptions, Window
-from stele._session import Session
+from stele._session import Session, connection_lost
 
 # How long the server may take to end a stream that has nothing left to say.
 FINISH_SECONDS = 1.0
@@ -64,20 +64,13 @@ class StreamState:
 
     def ended(self, event: Optional[Event]) -> float:
         """Seconds until the next connection; raises to give up. None: no answer came in time."""
-        code, failure = self._failure(event)
         last, self._last_error = self._last_error, None
         if last is not None and event is not None and event.reply is None:
             # A server that ends the stream after refusing a request ended it because of that.
             if event.error is None or _same_failure(event.error, last):
                 raise last
-        has_details = (
-            event is not None
-            and event.error is not None
-            and bool(errors.status_details(event.error.trailing_metadata()))
-        )
-        pause = self.attempts.pause(code, failure.message, has_details)
-        if pause is None:
-            raise failure
+        failure, lost = self._failure(event)
+        pause = self.attempts.pause(failure, lost)
         self.window.reconnect()
         return pause
 
@@ -88,20 +81,20 @@ class StreamState:
         if _same_failure(event.error, self._last_error):
             raise self._last_error
 
-    def _failure(self, event: Optional[Event]) -> Tuple[grpc.StatusCode, errors.Error]:
+    def _failure(self, event: Optional[Event]) -> Tuple[errors.Error, bool]:
+        """What went wrong, and whether that was the connection."""
         request_id = self.window.next_request_id
         where: Any = {
             "method": "WriteStream", "address": self.session.address, "request_id": request_id,
         }  # fmt: skip
         if event is None:
-            late = errors.DeadlineExceeded("no acknowledgement came in time", **where)
-            return grpc.StatusCode.DEADLINE_EXCEEDED, late
+            return errors.DeadlineExceeded("no acknowledgement came in time", **where), False
         if event.reply is not None:
-            return grpc.StatusCode.UNAVAILABLE, self._error(event.reply.error, request_id)
+            return self._error(event.reply.error, request_id), True
         if event.error is None or _send_failed(event.error):
-            ended = errors.Unavailable("the server ended the stream", **where)
-            return grpc.StatusCode.UNAVAILABLE, ended
-        return event.error.code(), self.session.error(event.error, "WriteStream", request_id)
+            return errors.Unavailable("the server ended the stream", **where), True
+        failure = self.session.error(event.error, "WriteStream", request_id)
+        return failure, connection_lost(event.error)
 
     def _error(self, status: Any, request_id: str) -> errors.Error:
         return errors.from_status(

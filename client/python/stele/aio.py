@@ -14,7 +14,9 @@ import grpc.aio
 
 from stele import _async_stream, _bulk, _requests, errors, model
 from stele._bulk import BatchOptions
-from stele._session import Call, RetryPolicy, Session, TlsLike, make_stubs, open_channel
+from stele._session import (
+    Call, RetryPolicy, Session, TlsLike, connection_lost, make_stubs, open_channel,
+)  # fmt: skip
 from stele.filters import FilterLike
 from stele.v1.memory_service_pb2 import WriteRequest
 
@@ -404,11 +406,8 @@ class AsyncClient:
                     metadata=self._session.metadata,
                 )
             except grpc.RpcError as error:
-                has_details = bool(errors.status_details(error.trailing_metadata()))
-                pause = attempts.pause(error.code(), error.details() or "", has_details)
-                if pause is None:
-                    raise self._session.error(error, call.method, call.request_id) from error
-                await asyncio.sleep(pause)
+                failure = self._session.error(error, call.method, call.request_id)
+                await asyncio.sleep(attempts.pause(failure, connection_lost(error)))
                 continue
             self._session.observe(reply.position.log_index)
             return call.parse(reply)

@@ -286,32 +286,62 @@ def test_window():
         small.add(memory_service_pb2.WriteRequest())
 
 
+class FakeRpcError:
+    def __init__(self, code, details="", metadata=()):
+        self.code, self.details = (lambda: code), (lambda: details)
+        self.trailing_metadata = lambda: metadata
+
+
+def test_what_counts_as_a_lost_connection():
+    lost, code = _session.connection_lost, grpc.StatusCode
+    ours = ((errors.DETAILS_KEY, error_pb2.Status(code=2, message="x").SerializeToString()),)
+    assert lost(FakeRpcError(code.UNAVAILABLE)) and lost(FakeRpcError(code.UNAVAILABLE, "", ours))
+    assert lost(FakeRpcError(code.UNKNOWN, "Stream removed"))
+    assert lost(FakeRpcError(code.INTERNAL, "Received RST_STREAM with error code 2"))
+    assert not lost(FakeRpcError(code.UNKNOWN, "Stream removed", ours))
+    for other in set(code) - {code.UNAVAILABLE}:
+        assert not lost(FakeRpcError(other, "something"))
+
+
 def test_retry_budget(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(_session.time, "monotonic", lambda: now[0])
-    unavailable, deadline = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED
+    gone, late = stele.Unavailable("gone"), stele.DeadlineExceeded("late")
     attempts = _session.Attempts(stele.RetryPolicy(attempt_timeout=2.0), 10.0, 10.0)
     pauses = []
-    while True:
-        pause = attempts.pause(unavailable, "", False)
-        if pause is None:
-            break
-        assert attempts.attempt_timeout() <= 2.0
-        now[0] += pause
-        pauses.append(pause)
-    assert 9.0 < now[0] - 100.0 <= 10.0 or sum(pauses) + 2.0 > 10.0
-    assert all(p <= 2.0 for p in pauses) and pauses[0] <= 0.05 and len(pauses) < 16
+    with pytest.raises(stele.Unavailable):
+        while True:
+            pauses.append(attempts.pause(gone, True))
+            assert attempts.attempt_timeout() <= 2.0
+            now[0] += pauses[-1]
+            assert now[0] < 110.0
+    assert all(p <= 2.0 for p in pauses) and pauses[0] <= 0.05 and 8 <= len(pauses) < 20
     now[0] = 109.5
     assert attempts.attempt_timeout() == 0.5
+    now[0] = 110.5
+    assert attempts.attempt_timeout() == 0.0
+    # Time ran out while the server was unavailable: that is the cause.
+    with pytest.raises(stele.Unavailable):
+        attempts.pause(late, False)
     attempts.restart()
-    assert attempts.pause(deadline, "", False) is not None
-    for code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ABORTED,
-                 grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL):  # fmt: skip
-        assert attempts.pause(code, "", False) is None
-    assert attempts.pause(grpc.StatusCode.UNKNOWN, "Stream removed", False) is not None
-    assert attempts.pause(grpc.StatusCode.UNKNOWN, "Stream removed", True) is None
-    once = _session.Attempts(stele.RetryPolicy(attempts_max=1), 10.0, 10.0)
-    assert once.pause(unavailable, "", False) is None
+    assert attempts.pause(late, False) > 0
+    now[0] += 10.0
+    with pytest.raises(stele.DeadlineExceeded):
+        attempts.pause(late, False)
+    with pytest.raises(stele.Aborted):
+        _session.Attempts(stele.RetryPolicy(), 10.0, 10.0).pause(stele.Aborted("moved"), False)
+    with pytest.raises(stele.Unavailable):
+        _session.Attempts(stele.RetryPolicy(attempts_max=1), 10.0, 10.0).pause(gone, True)
+
+
+def test_first_contact_is_short():
+    fresh = session(connect_timeout=0.001)
+    with pytest.raises(stele.Unavailable):
+        fresh.attempts(None).pause(stele.Unavailable("gone"), True)
+    fresh.observe(5)
+    assert fresh.attempts(None).pause(stele.Unavailable("gone"), True) > 0
+    fresh.observe(3)
+    assert fresh.last_index == 5
 
 
 def status(code, message, *details):

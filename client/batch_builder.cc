@@ -29,12 +29,13 @@ BatchLimits FitTo(const v1::Limits& server, BatchLimits limits) {
   return limits;
 }
 
-BatchBuilder::BatchBuilder(absl::string_view collection, BatchLimits limits)
-    : collection_(collection), limits_(limits) {}
+BatchBuilder::BatchBuilder(absl::string_view collection, BatchLimits limits, bool insert)
+    : collection_(collection), limits_(limits), insert_(insert) {}
 
 std::optional<v1::WriteRequest> BatchBuilder::Add(v1::RecordInput record) {
   std::string id = record.id();
-  v1::Operation operation = UpsertOperation(collection_, std::move(record));
+  v1::Operation operation = insert_ ? InsertOperation(collection_, std::move(record))
+                                    : UpsertOperation(collection_, std::move(record));
   const size_t operation_bytes = operation.ByteSizeLong() + kOperationOverheadBytes;
 
   std::optional<v1::WriteRequest> full;

@@ -34,7 +34,8 @@ BatchLimits FitTo(const v1::Limits& server, BatchLimits limits);
 
 class BatchBuilder {
  public:
-  BatchBuilder(absl::string_view collection, BatchLimits limits);
+  // `insert`: the operations are inserts instead of upserts.
+  BatchBuilder(absl::string_view collection, BatchLimits limits, bool insert = false);
 
   // Adds a record. Returns the batch before it, if this record did not fit into that one.
   std::optional<v1::WriteRequest> Add(v1::RecordInput record);
@@ -47,6 +48,7 @@ class BatchBuilder {
 
   const std::string collection_;
   const BatchLimits limits_;
+  const bool insert_;
   v1::WriteRequest batch_;
   size_t batch_bytes_ = 0;
   std::unordered_set<std::string> ids_;

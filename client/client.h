@@ -119,6 +119,9 @@ class Client {
   absl::StatusOr<UpsertResult> Upsert(absl::string_view collection,
                                       std::initializer_list<Record> records,
                                       const UpsertOptions& options = {});
+  // The same, but an id that exists is ALREADY_EXISTS and its batch does nothing.
+  absl::StatusOr<UpsertResult> Insert(absl::string_view collection, std::span<const Record> records,
+                                      const UpsertOptions& options = {});
   absl::StatusOr<v1::WriteResponse> Delete(absl::string_view collection,
                                            const std::vector<std::string>& ids,
                                            const WriteOptions& options = {});
@@ -167,6 +170,10 @@ class Client {
 
  private:
   explicit Client(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
+
+  absl::StatusOr<UpsertResult> WriteRecords(absl::string_view collection,
+                                            std::span<const Record> records,
+                                            const UpsertOptions& options, bool insert);
 
   std::shared_ptr<Connection> connection_;
 };

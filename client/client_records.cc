@@ -51,9 +51,9 @@ absl::StatusOr<v1::WriteResponse> Client::Write(std::vector<v1::Operation> opera
                    &request, options);
 }
 
-absl::StatusOr<UpsertResult> Client::Upsert(absl::string_view collection,
-                                            std::span<const Record> records,
-                                            const UpsertOptions& options) {
+absl::StatusOr<UpsertResult> Client::WriteRecords(absl::string_view collection,
+                                                  std::span<const Record> records,
+                                                  const UpsertOptions& options, bool insert) {
   BatchLimits batch_limits = options.batch;
   const auto limits = connection_->Limits(connection_->Deadline(options.timeout));
   if (limits.ok()) {
@@ -73,7 +73,7 @@ absl::StatusOr<UpsertResult> Client::Upsert(absl::string_view collection,
     return writer.Send(std::move(batch));
   };
 
-  BatchBuilder builder(collection, batch_limits);
+  BatchBuilder builder(collection, batch_limits, insert);
   absl::Status status;
   for (const Record& record : records) {
     std::optional<v1::WriteRequest> full = builder.Add(ToProto(record));
@@ -98,6 +98,18 @@ absl::StatusOr<UpsertResult> Client::Upsert(absl::string_view collection,
   if (!progress.rejection.ok()) return progress.Explain(progress.rejection, records.size());
   if (!status.ok()) return progress.Explain(status, records.size());
   return progress.result;
+}
+
+absl::StatusOr<UpsertResult> Client::Upsert(absl::string_view collection,
+                                            std::span<const Record> records,
+                                            const UpsertOptions& options) {
+  return WriteRecords(collection, records, options, false);
+}
+
+absl::StatusOr<UpsertResult> Client::Insert(absl::string_view collection,
+                                            std::span<const Record> records,
+                                            const UpsertOptions& options) {
+  return WriteRecords(collection, records, options, true);
 }
 
 absl::StatusOr<UpsertResult> Client::Upsert(absl::string_view collection,

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/client/fake_server.h"
 
@@ -176,7 +177,7 @@ TEST_F(ClientTest, UpsertOfOneBatchIsOneWrite) {
 std::vector<Record> ManyRecords(size_t count) {
   std::vector<Record> records(count);
   for (size_t i = 0; i < count; ++i) {
-    records[i].id = "r" + std::to_string(i);
+    records[i].id = absl::StrCat("r", i);
     records[i].vector = {static_cast<double>(i), 1.0};
     records[i].attributes = {{"i", static_cast<int>(i)}};
   }
@@ -192,6 +193,16 @@ TEST_F(ClientTest, UpsertOfManyBatchesCountsThemAll) {
   EXPECT_EQ(result->entry_count, 15U);
   EXPECT_EQ(result->position.log_index(), server_.log_index());
   EXPECT_EQ(server_.records("notes").size(), 100U);
+}
+
+TEST_F(ClientTest, InsertsAreInserts) {
+  const std::vector<Record> records = ManyRecords(3);
+  ASSERT_TRUE(Connect().Insert("notes", records).ok());
+  const std::vector<v1::WriteRequest> writes = server_.seen().writes;
+  ASSERT_EQ(writes.size(), 1U);
+  for (const v1::Operation& operation : writes[0].operations()) {
+    EXPECT_TRUE(operation.has_insert());
+  }
 }
 
 TEST_F(ClientTest, UpsertSaysHowManyRecordsWereWrittenBeforeARejection) {

@@ -14,6 +14,7 @@
 #include <future>
 #include <set>
 
+#include "server/errors.h"
 #include "server/grpc_server.h"
 #include "server/key_ring.h"
 #include "server/metrics.h"
@@ -54,13 +55,7 @@ class GateProbe final : public grpc::CallbackGenericService {
       const std::string text = caller->name + " " + std::string(RoleName(caller->role));
       return new Reactor(grpc::Status(grpc::StatusCode::ABORTED, text));
     }
-    std::string reason;
-    caller.status().ForEachPayload([&reason](absl::string_view, const absl::Cord& payload) {
-      stele::v1::ErrorInfo info;
-      if (info.ParseFromString(std::string(payload))) reason = info.SerializeAsString();
-    });
-    return new Reactor(grpc::Status(static_cast<grpc::StatusCode>(caller.status().code()),
-                                    std::string(caller.status().message()), reason));
+    return new Reactor(ToGrpc(caller.status()));
   }
 
  private:
@@ -87,8 +82,13 @@ Answer Call(const std::shared_ptr<grpc::Channel>& channel, const std::string& me
   stub.UnaryCall(&context, "/stele.v1.Any/" + method, {}, &request, &response,
                  [&done](grpc::Status status) { done.set_value(std::move(status)); });
   const grpc::Status status = done.get_future().get();
+  // The details travel as a google.rpc.Status that holds the ErrorInfo.
+  stele::v1::Status details;
   stele::v1::ErrorInfo info;
-  info.ParseFromString(status.error_details());
+  if (details.ParseFromString(status.error_details()) && details.details_size() > 0) {
+    EXPECT_EQ(details.details(0).type_url(), "type.googleapis.com/google.rpc.ErrorInfo");
+    info.ParseFromString(details.details(0).value());
+  }
   return {status.error_code(),
           status.error_message(),
           info.reason(),

@@ -147,6 +147,11 @@ class ShellTest : public ::testing::Test {
   int Run(const std::vector<std::string>& arguments, std::string* out, std::string* err,
           const std::string& input = "") const {
     Process process(scratch_, arguments, input);
+    const auto deadline = Clock::now() + std::chrono::seconds(60);
+    while (process.IsRunning() && Clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    process.Signal(SIGKILL);  // one that serves instead of refusing
     const int code = process.Wait();
     *out = process.Out();
     *err = process.Err();

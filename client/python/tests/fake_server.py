@@ -35,6 +35,8 @@ class Faults:
         self.stream_refusals = []
         # The largest number of records, over all results, that a reply may hold.
         self.reply_records_max = 10**9
+        # A failure ends a write stream with OK instead of its own status.
+        self.quiet_ends = False
         # Seconds before each reply of a method.
         self.delays = {}
 
@@ -366,6 +368,8 @@ class FakeServer(
             except Rejected as error:
                 reply.error.CopyFrom(error.status)
                 yield reply
+                if not error.logged and self.faults.quiet_ends:
+                    return
                 if not error.logged:
                     self._abort(context, error)
                 acks += 1

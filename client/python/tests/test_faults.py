@@ -207,6 +207,42 @@ def test_a_failure_of_the_last_request_is_raised_as_well(client):
     assert len(acks) == 1 and acks[0].error is not None
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_nothing_is_written_after_a_failure_that_ended_the_stream(fake, client, quiet):
+    fake.faults.quiet_ends = quiet
+    good = [[stele.Upsert("c", str(i), [1, 2, 3])] for i in range(4)]
+    with pytest.raises(stele.InvalidArgument):
+        for ack in client.write_stream(good[:2] + [[stele.Upsert("c", "bad", [1])]] + good[2:]):
+            assert ack.error is None or "[0].upsert" in ack.error.field
+    assert client.count("c") == 2 and fake.count_calls("WriteStream") == 1
+
+
+def test_answers_are_passed_on_before_the_source_is_asked_again(client):
+    import asyncio
+
+    def step(i):
+        if i == 5:
+            assert len(acks) >= 4
+        return [stele.Upsert("c", str(i), [i, 0, 0])]
+
+    def source():
+        for i in range(6):
+            # Meanwhile everything so far is answered.
+            time.sleep(0.5 if i == 4 else 0.0)
+            yield step(i)
+
+    async def async_source():
+        for i in range(6):
+            await asyncio.sleep(0.5 if i == 4 else 0.0)
+            yield step(i)
+
+    acks = []
+    blocking = isinstance(client, stele.Client)
+    for ack in client.write_stream(source() if blocking else async_source()):
+        acks.append(ack)
+    assert len(acks) == 6
+
+
 def test_the_callers_own_error_comes_through(client):
     def source():
         yield [stele.Upsert("c", "a", [1, 2, 3])]

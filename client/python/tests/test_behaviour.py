@@ -383,6 +383,11 @@ def test_delete_by_filter(client, notes):
     rest = client.delete_by_filter(notes, stele.field("i") >= 5, limit=4, until_done=True)
     assert rest.deleted_count == 11 and not rest.more and len(rest.results) == 3
     assert client.count(notes) == 5
+    named = client.delete_by_filter(
+        notes, stele.field("i") >= 0, limit=2, until_done=True, request_id=notes[-32:]
+    )
+    assert named.deleted_count == 5 and named.results[0].request_id == notes[-32:]
+    assert client.count(notes) == 0 and not any(r.duplicate for r in named.results)
     with pytest.raises(stele.InvalidArgument, match="all_of"):
         client.delete_by_filter(notes, None)
 

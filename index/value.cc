@@ -1,12 +1,14 @@
 #include "index/value.h"
 
 #include <bit>
+#include <limits>
 
 namespace stele::index {
 namespace {
 
 constexpr uint64_t kSignBit = uint64_t{1} << 63;
 constexpr uint64_t kInfinityBits = 0x7ff0000000000000;
+constexpr uint64_t kMinusTwo63Bits = 0xc3e0000000000000;
 
 bool IsNan(uint64_t bits) { return (bits & ~kSignBit) > kInfinityBits; }
 
@@ -53,7 +55,8 @@ std::strong_ordering CompareMixed(int64_t a, uint64_t bits) {
   const int exponent = static_cast<int>(magnitude >> 52) - 1075;
   const uint64_t fraction = magnitude & ((uint64_t{1} << 52) - 1);
   const uint64_t mantissa = magnitude >> 52 == 0 ? fraction : fraction | (uint64_t{1} << 52);
-  // |b| >= 2^63 unless the mantissa's 53 bits end below bit 63.
+  // |b| >= 2^63 unless the mantissa's 53 bits end below bit 63; and -2^63 is an int64, too.
+  if (bits == kMinusTwo63Bits) return a <=> std::numeric_limits<int64_t>::min();
   if (exponent > 10) return negative ? std::strong_ordering::greater : std::strong_ordering::less;
   uint64_t whole = 0;
   bool has_rest = mantissa != 0;

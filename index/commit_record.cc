@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint8_t kCommitFormat = 1;
 constexpr uint8_t kRowFormat = 1;
-constexpr size_t kEffectBytes = 1 + 32 + 32;
+constexpr uint64_t kEffectBytes = 1 + 32 + 32;
 constexpr size_t kAnySize = std::numeric_limits<uint32_t>::max();
 
 }  // namespace

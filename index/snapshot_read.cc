@@ -10,7 +10,7 @@
 namespace stele::index {
 namespace {
 
-constexpr size_t kSectionEntryBytes = 1 + 8 + 8 + 32;
+constexpr uint64_t kSectionEntryBytes = 1 + 8 + 8 + 32;
 
 std::string_view BytesOf(std::string_view file, const SnapshotSection& section) {
   return file.substr(section.offset, section.size_bytes);

@@ -327,6 +327,9 @@ def test_replies_that_would_be_too_large_are_asked_for_in_parts(fake, client):
     assert [record.id for record in found] == ids and found.missing_ids == ["x"]
     parts = client.batch_search("c", np.zeros((9, 3)), k=2)
     assert parts.ids.tolist() == whole.ids.tolist() and len(parts) == 9
+    many = [f"{i:04}" for i in range(1500)]
+    fake.faults.reply_records_max = 600
+    assert client.get("c", many).missing_ids == many
     fake.faults.reply_records_max = 1
     with pytest.raises(stele.ResourceExhausted):
         client.batch_search("c", np.zeros((9, 3)), k=2)

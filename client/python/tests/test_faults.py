@@ -319,20 +319,23 @@ def test_many_queries_are_split_and_answered_on_one_state(connect):
 
 
 def test_replies_that_would_be_too_large_are_asked_for_in_parts(fake, client):
+    fake.limits.max_batch_queries = 5
     ids = [f"{i:02}" for i in range(20)]
     client.upsert("c", ids, np.arange(60).reshape(20, 3))
-    whole = client.batch_search("c", np.zeros((9, 3)), k=2)
+    queries = 2 * np.arange(27).reshape(9, 3) + np.arange(9)[:, np.newaxis]
+    whole = client.batch_search("c", queries, k=2)
     fake.faults.reply_records_max = 3
     found = client.get("c", ids + ["x"])
     assert [record.id for record in found] == ids and found.missing_ids == ["x"]
-    parts = client.batch_search("c", np.zeros((9, 3)), k=2)
-    assert parts.ids.tolist() == whole.ids.tolist() and len(parts) == 9
+    parts = client.batch_search("c", queries, k=2)
+    assert parts.distance_raw.tolist() == whole.distance_raw.tolist() and len(parts) == 9
+    assert len(set(map(str, whole.ids.tolist()))) > 5
     many = [f"{i:04}" for i in range(1500)]
     fake.faults.reply_records_max = 600
     assert client.get("c", many).missing_ids == many
     fake.faults.reply_records_max = 1
     with pytest.raises(stele.ResourceExhausted):
-        client.batch_search("c", np.zeros((9, 3)), k=2)
+        client.batch_search("c", queries, k=2)
 
 
 def test_batches_follow_the_servers_limits(connect):

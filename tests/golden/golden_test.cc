@@ -1,0 +1,247 @@
+// If these fail, bytes that are stored or hashed are not what they were when they were frozen: old
+// logs, snapshots and proofs would no longer be read, or docs/format.md would be wrong.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "index/command.h"
+#include "index/commit_record.h"
+#include "index/snapshot.h"
+#include "tests/golden/golden_file.h"
+#include "tests/golden/script.h"
+
+namespace stele::golden {
+namespace {
+
+using namespace stele::index;  // NOLINT: the test is about all of it
+
+std::string Bytes(const Hash& hash) { return std::string(AsBytes(hash)); }
+
+Operation MakeOperation(OperationKind kind) {
+  Operation operation;
+  operation.kind = kind;
+  if (kind <= OperationKind::kDropCollection) operation.collection = "notes";
+  if (kind <= OperationKind::kDelete) operation.id = "a";
+  return operation;
+}
+
+std::string Attributes() {
+  return EncodeAttributes({{"n", EncodeInt64(1)}, {"tag", *EncodeString("red")}});
+}
+
+Operation Upsert() {
+  Operation operation = MakeOperation(OperationKind::kUpsert);
+  operation.vector = {65536, -1};
+  operation.attributes = Attributes();
+  operation.document = "hello";
+  return operation;
+}
+
+Filter SomeFilter() {
+  Filter n;
+  n.kind = Filter::Kind::kCondition;
+  n.test = Filter::Test::kLess;
+  n.attribute = "n";
+  n.literals = {EncodeInt64(5)};
+  Filter tag;
+  tag.kind = Filter::Kind::kCondition;
+  tag.test = Filter::Test::kExists;
+  tag.attribute = "tag";
+  Filter none;
+  none.kind = Filter::Kind::kNoneOf;
+  none.parts = {tag};
+  Filter all;
+  all.parts = {n, none};
+  return all;
+}
+
+using Samples = std::map<std::string, std::string>;
+
+void AddValues(Samples* samples) {
+  (*samples)["value.bool"] = EncodeBool(true);
+  (*samples)["value.int64"] = EncodeInt64(-2);
+  (*samples)["value.double"] = *EncodeDouble(0x3ff8000000000000u);
+  (*samples)["value.string"] = *EncodeString("\xc3\xa9");
+  (*samples)["value.bytes"] = EncodeBytes("\xff");
+  (*samples)["value.timestamp"] = EncodeTimestamp(1);
+  (*samples)["value.list"] = *EncodeList(std::vector{EncodeBool(true), EncodeBool(false)});
+  (*samples)["value.list.empty"] = *EncodeList({});
+  (*samples)["attributes"] = Attributes();
+  Encoder filter;
+  EncodeFilter(SomeFilter(), filter);
+  (*samples)["filter"] = filter.bytes();
+}
+
+void AddOperations(Samples* samples) {
+  const auto add = [&](const std::string& name, const Operation& operation) {
+    (*samples)["operation." + name] = EncodeOperation(operation);
+    (*samples)["item." + name] = Bytes(Prepare(operation).item);
+  };
+  add("upsert", Upsert());
+  Operation insert = Upsert();
+  insert.kind = OperationKind::kInsert;
+  insert.precondition.kind = Precondition::Kind::kMustNotExist;
+  add("insert", insert);
+  Operation update = MakeOperation(OperationKind::kUpdateAttributes);
+  update.precondition = {Precondition::Kind::kExpectedVersion, 2};
+  update.attributes = Attributes();
+  update.removed = {"old", "older"};
+  add("update", update);
+  add("delete", MakeOperation(OperationKind::kDelete));
+  Operation by_filter = MakeOperation(OperationKind::kDeleteByFilter);
+  by_filter.limit = 100;
+  by_filter.filter = SomeFilter();
+  add("delete_by_filter", by_filter);
+  Operation create = MakeOperation(OperationKind::kCreateCollection);
+  create.config = {2, Metric::kL2, "About"};
+  add("create", create);
+  add("drop", MakeOperation(OperationKind::kDropCollection));
+  Operation genesis = MakeOperation(OperationKind::kGenesis);
+  genesis.rules_version = 1;
+  add("genesis", genesis);
+  Operation restore = MakeOperation(OperationKind::kRestore);
+  restore.rules_version = 1;
+  restore.parent_log = {1, 2, 3};
+  restore.index = 7;
+  restore.log_root = {4};
+  restore.snapshot_hash = {5};
+  add("restore", restore);
+  Operation upgrade = MakeOperation(OperationKind::kUpgrade);
+  upgrade.rules_version = 1;
+  add("upgrade", upgrade);
+  Operation sealed = MakeOperation(OperationKind::kSnapshotSealed);
+  sealed.index = 7;
+  sealed.snapshot_hash = {5};
+  add("sealed", sealed);
+}
+
+// The log of three entries that docs/format.md follows: genesis, create, upsert.
+void AddLog(Samples* samples) {
+  StateMachine machine;
+  LogTree log_tree;
+  Operation genesis = MakeOperation(OperationKind::kGenesis);
+  genesis.rules_version = 1;
+  Operation create = MakeOperation(OperationKind::kCreateCollection);
+  create.config = {2, Metric::kL2, "About"};
+  for (const Operation& operation : {genesis, create, Upsert()}) {
+    const LogIndex index = machine.next_index();
+    Command command;
+    command.operations.push_back(Prepare(operation));
+    command.header.log_id = {0xa0, 0xa1, 0xa2};
+    command.header.term = 1;
+    command.header.timestamp_micros = static_cast<int64_t>(1'700'000'000'000'000 + index);
+    command.header.clock_micros = command.header.timestamp_micros;
+    if (index == 2) {
+      command.header.actor = "alice";
+      command.header.request_id = "r-1";
+      command.header.known_index = 1;
+      command.header.expected_state_index = 1;
+    }
+    Seal(command);
+    const ApplyResult result = machine.Apply(index, command);
+    const EntryRow row = {EncodeHeader(command.header), EncodeCommitRecord(result.commit),
+                          EncodeEffects(result.effects)};
+    log_tree.Append(LogLeaf(row.commit));
+    const std::string name = "log." + std::to_string(index) + ".";
+    (*samples)[name + "header"] = row.header;
+    (*samples)[name + "command"] = Bytes(result.commit.command);
+    (*samples)[name + "commit"] = row.commit;
+    (*samples)[name + "effects"] = row.effects;
+    (*samples)[name + "row"] = EncodeEntryRow(row);
+    (*samples)[name + "leaf"] = Bytes(LogLeaf(row.commit));
+    (*samples)[name + "root"] = Bytes(log_tree.Root());
+    (*samples)[name + "state_root"] = Bytes(result.commit.state_root);
+    (*samples)[name + "request_body"] = Bytes(RequestBody(command.header));
+  }
+  const RequestKey key = MakeRequestKey("alice", "r-1");
+  (*samples)["request_key"] = std::string(key.begin(), key.end());
+  (*samples)["record_key"] = Bytes(RecordKey("notes", "a"));
+  (*samples)["collection_key"] = Bytes(CollectionKey("notes"));
+  (*samples)["document_part"] = Bytes(DocumentPart("hello"));
+  (*samples)["record_commitment"] = Bytes(Prepare(Upsert()).record);
+  (*samples)["records_root"] = Bytes(machine.FindCollection("notes", 2)->StatsAt(2).records_root);
+
+  SnapshotBasis basis;
+  basis.log_id = {0xa0, 0xa1, 0xa2};
+  basis.log_index = 2;
+  basis.state_index = machine.state_index();
+  basis.rules_version = machine.rules_version();
+  basis.timestamp_micros = machine.last_timestamp_micros();
+  basis.state_root = machine.state_root();
+  basis.log_tree = log_tree;
+  basis.requests = machine.MakeRequestView();
+  SnapshotManifest manifest;
+  std::string file;
+  WriteSnapshot(
+      machine, basis,
+      [&](std::string_view bytes) {
+        file.append(bytes);
+        return true;
+      },
+      [](const DocumentRef&, std::string* document) {
+        *document = "hello";
+        return true;
+      },
+      &manifest);
+  (*samples)["snapshot"] = file;
+  (*samples)["snapshot.hash"] = Bytes(SnapshotHash(manifest));
+  (*samples)["snapshot.versions_hash"] = Bytes(manifest.versions_hash);
+}
+
+Samples AllSamples() {
+  Samples samples;
+  AddValues(&samples);
+  AddOperations(&samples);
+  AddLog(&samples);
+  return samples;
+}
+
+TEST(GoldenTest, BytesAreFrozen) {
+  std::string content = "# name, bytes in hexadecimal: see golden_test.cc and docs/format.md\n";
+  for (const auto& [name, bytes] : AllSamples()) content += name + " " + Hex(bytes) + "\n";
+  EXPECT_TRUE(Holds(Directory() + "bytes.txt", content)) << content;
+}
+
+TEST(GoldenTest, ScriptsGiveTheRecordedAnswers) {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(Directory() + "scripts")) {
+    const std::string path = entry.path().string();
+    const std::string answered = RunScript(ReadFile(path));
+    EXPECT_TRUE(Holds(path, answered)) << path << " now gives:\n" << answered;
+    ++count;
+  }
+  EXPECT_GE(count, 3u);
+}
+
+// The examples of docs/format.md: blocks that begin with ```hex NAME and hold hexadecimal up to a
+// semicolon on each line. Put together they are the frozen bytes of that name.
+TEST(GoldenTest, ExamplesOfTheFormatDocumentAreTheFrozenBytes) {
+  const Samples samples = AllSamples();
+  std::istringstream document(ReadFile(std::string(STELE_SOURCE_DIR) + "/docs/format.md"));
+  std::string name;
+  std::string hex;
+  size_t count = 0;
+  for (std::string line; std::getline(document, line);) {
+    if (name.empty()) {
+      if (line.rfind("```hex ", 0) == 0) name = line.substr(7);
+      hex.clear();
+    } else if (line == "```") {
+      ASSERT_TRUE(samples.contains(name)) << name;
+      EXPECT_EQ(hex, Hex(samples.at(name))) << name;
+      name.clear();
+      ++count;
+    } else {
+      for (const char c : line.substr(0, line.find(';'))) {
+        if (c != ' ') hex += c;
+      }
+    }
+  }
+  EXPECT_GE(count, 10u);
+}
+
+}  // namespace
+}  // namespace stele::golden

@@ -102,9 +102,9 @@ class Journal {
   // it. Errors: ALREADY_EXISTS (a journal is there), FAILED_PRECONDITION (something else is there,
   // or another process holds the directory), PERMISSION_DENIED, RESOURCE_EXHAUSTED, and whatever
   // `carried` returns.
-  static absl::StatusOr<std::unique_ptr<Journal>> Create(const Options& options,
-                                                         const LogId& log_id, uint64_t base_index,
-                                                         const CarriedItemSource& carried = nullptr);
+  static absl::StatusOr<std::unique_ptr<Journal>> Create(
+      const Options& options, const LogId& log_id, uint64_t base_index,
+      const CarriedItemSource& carried = nullptr);
 
   // Opens a journal. Before anything is changed, every row from entry `check_from` (raised to the
   // base) to the end is read and checked by the probe; the entries must reach the watermark. The
@@ -113,8 +113,7 @@ class Journal {
   // Errors: NOT_FOUND (no journal there), DATA_LOSS (what is damaged or which entries are missing),
   // FAILED_PRECONDITION (newer format, files of another log, directory in use),
   // PERMISSION_DENIED.
-  static absl::StatusOr<std::unique_ptr<Journal>> Open(const Options& options,
-                                                       uint64_t check_from);
+  static absl::StatusOr<std::unique_ptr<Journal>> Open(const Options& options, uint64_t check_from);
 
   ~Journal();
   Journal(const Journal&) = delete;

@@ -79,8 +79,7 @@ class WatermarkFile {
   absl::Status Write(const WatermarkSlot& slot);
 
  private:
-  WatermarkFile(std::string path, std::unique_ptr<rocksdb::FSRandomRWFile> file,
-                int next_position);
+  WatermarkFile(std::string path, std::unique_ptr<rocksdb::FSRandomRWFile> file, int next_position);
 
   const std::string path_;
   std::unique_ptr<rocksdb::FSRandomRWFile> file_;

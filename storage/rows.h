@@ -1,0 +1,56 @@
+// The rows of the journal: their keys, and the envelope (checksum, item count) around their bytes.
+//
+// It knows no database. docs/format-storage.md, "rows", states the bytes.
+//
+// Thread safety: pure functions.
+//
+// Invariant: a decoded row was written for exactly this log id, index and ordinal, with exactly
+// these bytes, up to the strength of XXH3-128.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "storage/checksum.h"
+#include "storage/log_id.h"
+
+namespace stele::storage {
+
+using EntryKey = std::array<char, 8>;
+using ItemKey = std::array<char, 12>;
+constexpr size_t kEntryHeaderSize = kChecksumSize + 4;
+constexpr size_t kItemHeaderSize = kChecksumSize;
+using EntryHeader = std::array<char, kEntryHeaderSize>;
+using ItemHeader = std::array<char, kItemHeaderSize>;
+
+struct EntryRow {
+  uint32_t item_count = 0;
+  std::string_view bytes;
+};
+
+struct ItemPosition {
+  uint64_t index = 0;
+  uint32_t ordinal = 0;
+};
+
+EntryKey EncodeEntryKey(uint64_t index);
+ItemKey EncodeItemKey(uint64_t index, uint32_t ordinal);
+// nullopt: not a key of that kind.
+std::optional<uint64_t> DecodeEntryKey(std::string_view key);
+std::optional<ItemPosition> DecodeItemKey(std::string_view key);
+
+// What stands before the bytes in the row's value. `bytes` are shorter than 4 GiB.
+EntryHeader EncodeEntryHeader(const LogId& log_id, uint64_t index, uint32_t item_count,
+                              std::string_view bytes);
+ItemHeader EncodeItemHeader(const LogId& log_id, uint64_t index, uint32_t ordinal,
+                            std::string_view bytes);
+
+// nullopt: the value is damaged or was written for another place. The views point into `value`.
+std::optional<EntryRow> DecodeEntryRow(const LogId& log_id, uint64_t index, std::string_view value);
+std::optional<std::string_view> DecodeItemRow(const LogId& log_id, uint64_t index, uint32_t ordinal,
+                                              std::string_view value);
+
+}  // namespace stele::storage

@@ -14,9 +14,10 @@ from rules import ALL_FOLDERS
 # What the island may leave to others: memory, SHA-256, and the runtime of the language.
 SYMBOLS = re.compile(r"""
     operator\ (new|delete)(\[\])?\(.*
-  | (memcpy|memmove|memset|memcmp|strlen|strcmp|malloc|calloc|free|abort)
+  | (memcpy|memmove|memset|memcmp|bcmp|strlen|strcmp|malloc|calloc|free|abort)
   | SHA256_(Init|Update|Final)
   | std::__throw_\w+\(.*\)
+  | std::allocator<char>::.* | __cxa_throw_bad_array_new_length
   | std::__cxx11::basic_string.* | std::basic_string_view.* | std::__detail::_List_node_base.*
   | std::_Rb_tree_\w+\(.*
   | vtable\ for\ __cxxabiv1::.* | __cxa_(begin_catch|end_catch|rethrow|guard_\w+|pure_virtual)

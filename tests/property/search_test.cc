@@ -117,10 +117,10 @@ TEST(SearchTest, IsBruteForceOverManyBlocks) {
     operation.config = {5, metric, ""};
     apply({operation});
     std::vector<index::Operation> batch;
-    for (int i = 0; i < 1000; ++i) {
+    for (int i = 0; i < 600; ++i) {
       index::Operation upsert;
       upsert.collection = "c";
-      upsert.id = std::to_string(i * 7919 % 1000);
+      upsert.id = std::to_string(i * 7919 % 600);
       upsert.vector = source.RandomVector(5, metric);
       upsert.attributes = source.RandomAttributes();
       batch.push_back(std::move(upsert));

@@ -43,8 +43,9 @@ class ProgressLine {
  public:
   void Show(uint64_t done, uint64_t total) {
     const auto now = std::chrono::steady_clock::now();
-    if (done != total && now - shown_ < kProgressPeriod) return;
+    if (done != total ? now - shown_ < kProgressPeriod : ended_) return;
     shown_ = now;
+    ended_ = done == total;
     const double seconds = std::chrono::duration<double>(now - began_).count();
     const double percent =
         total == 0 ? 100.0 : 100.0 * static_cast<double>(done) / static_cast<double>(total);
@@ -63,6 +64,7 @@ class ProgressLine {
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point shown_{};
   bool open_ = false;
+  bool ended_ = false;
 };
 
 ExitCode Verify(const Config& config) {

@@ -117,14 +117,16 @@ class SkipList {
   // First node not below `key`; `previous`, if given, gets the last node below it on every level.
   Node* Locate(std::string_view key, Node** previous) const {
     Node* node = head_;
+    Node* next = nullptr;
     for (unsigned level = kHeightMax; level-- > 0;) {
-      for (Node* next = node->Links()[level].Get(); next != nullptr && next->key() < key;
+      for (next = node->Links()[level].Get(); next != nullptr && next->key() < key;
            next = node->Links()[level].Get()) {
         node = next;
       }
       if (previous != nullptr) previous[level] = node;
     }
-    return node->Next();
+    // Not node->Next(): the writer may have put a lower key there since.
+    return next;
   }
 
   uint64_t seed_;

@@ -1,0 +1,168 @@
+// If this fails, a reader that runs beside the writer sees a state that never was, or memory that
+// was given back under it. Most telling under ThreadSanitizer and AddressSanitizer.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "index/search.h"
+#include "index/state_machine.h"
+#include "tests/index/arithmetic_data.h"
+
+namespace stele::index {
+namespace {
+
+constexpr uint32_t kDimension = 3;
+
+// What the server keeps: the published index, and who reads since when and at what.
+class Registry {
+ public:
+  struct Held {
+    LogIndex began;
+    LogIndex n;
+  };
+  using Ticket = std::list<Held>::iterator;
+
+  Ticket Enter() {
+    const std::lock_guard lock(mutex_);
+    // Readers of the past as well as of the present.
+    const LogIndex n =
+        published_ > horizon_ + 3 && ++entered_ % 2 == 0 ? published_ - 3 : published_;
+    held_.push_front({published_, n});
+    return held_.begin();
+  }
+  void Leave(Ticket ticket) {
+    const std::lock_guard lock(mutex_);
+    held_.erase(ticket);
+  }
+  void Publish(LogIndex index) {
+    const std::lock_guard lock(mutex_);
+    published_ = index;
+  }
+  // The horizon and the oldest reader to reclaim by.
+  Held Reclaimable() {
+    const std::lock_guard lock(mutex_);
+    Held oldest{published_, published_ > 20 ? published_ - 20 : 0};
+    horizon_ = oldest.n;
+    for (const Held& held : held_) {
+      oldest.began = std::min(oldest.began, held.began);
+      oldest.n = std::min(oldest.n, held.n);
+    }
+    return oldest;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::list<Held> held_;
+  LogIndex published_ = 0;
+  LogIndex horizon_ = 0;
+  uint64_t entered_ = 0;
+};
+
+Operation RandomOperation(TestRandom& random) {
+  Operation operation;
+  operation.collection = "c";
+  operation.id = std::to_string(random.Below(150));
+  switch (random.Below(60)) {
+    case 0:
+      operation.kind = OperationKind::kDropCollection;
+      return operation;
+    case 1:
+      operation.kind = OperationKind::kCreateCollection;
+      operation.config = {kDimension, Metric::kL2, ""};
+      return operation;
+    case 2:
+      operation.kind = OperationKind::kDeleteByFilter;
+      operation.limit = 20;
+      return operation;
+    default:
+      break;
+  }
+  operation.attributes = EncodeAttributes({{"n", EncodeInt64(random.Within(5))}});
+  if (random.Below(5) == 0) {
+    operation.kind = OperationKind::kUpdateAttributes;
+  } else if (random.Below(4) == 0) {
+    operation.kind = OperationKind::kDelete;
+  } else {
+    operation.vector = RandomVector(random, kDimension, 100);
+  }
+  return operation;
+}
+
+// Count, list and search agree at n, and n's count stays what it was.
+void ReadOnce(const StateMachine& machine, LogIndex n) {
+  const Collection* collection = machine.FindCollection("c", n);
+  if (collection == nullptr) return;
+  const uint64_t count = collection->StatsAt(n).record_count;
+  uint64_t listed = 0;
+  for (const auto* node = collection->records().First(); node != nullptr; node = node->Next()) {
+    const RecordVersion* version = FindVisible(node->payload.newest.Get(), n);
+    if (version == nullptr) continue;
+    ++listed;
+    ASSERT_EQ(collection->Find(version->id(), n), version);
+  }
+  ASSERT_EQ(listed, count);
+  const std::vector<int32_t> vector(kDimension, 1);
+  Filter filter;
+  filter.kind = Filter::Kind::kCondition;
+  filter.test = Filter::Test::kExists;
+  filter.attribute = "n";
+  SearchQuery query;
+  query.vector = vector;
+  query.k = 1000;
+  query.filter = &filter;
+  std::vector<TopHits> hits{TopHits(query.k, std::nullopt)};
+  ScanBlocks(*collection, n, 0, collection->vectors().block_count(), {&query, 1}, BestKernels(),
+             hits);
+  ASSERT_EQ(hits[0].TakeSorted().size(), count);
+}
+
+TEST(ReadersTest, SeeTheirIndexWhileTheWriterGoesOn) {
+  StateMachine machine;
+  Registry registry;
+  std::atomic<bool> done{false};
+  std::atomic<uint64_t> reads{0};
+  const auto apply = [&](Operation operation) {
+    Command command;
+    command.operations.push_back(Prepare(std::move(operation)));
+    Seal(command);
+    machine.Apply(machine.next_index(), command);
+    registry.Publish(machine.next_index() - 1);
+  };
+  Operation genesis;
+  genesis.kind = OperationKind::kGenesis;
+  genesis.rules_version = kRulesVersion;
+  apply(genesis);
+
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      while (!done && !::testing::Test::HasFatalFailure()) {
+        const Registry::Ticket ticket = registry.Enter();
+        ReadOnce(machine, ticket->n);
+        registry.Leave(ticket);
+        ++reads;
+      }
+    });
+  }
+  TestRandom random(4);
+  for (int i = 0; i < 20'000 || (reads < 2000 && i < 2'000'000); ++i) {
+    apply(RandomOperation(random));
+    const Registry::Held oldest = registry.Reclaimable();
+    std::vector<std::unique_ptr<Collection>> garbage;
+    machine.Reclaim(oldest.n, oldest.began, 8, &garbage);
+  }
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_GT(reads, 0u);
+}
+
+}  // namespace
+}  // namespace stele::index

@@ -279,7 +279,6 @@ void StateMachine::PerformOperation(LogIndex index, uint32_t ordinal,
     commitment = RecordCommitment(
         {operation.id, vectors.Row(slot), plan.merged_attributes,
          document != nullptr ? std::optional<Hash>(document->part) : std::nullopt});
-    vectors.SetVersion(slot, version);
   } else {
     const Slot slot = vectors.Add(operation.vector);
     DocumentRef document;
@@ -293,6 +292,10 @@ void StateMachine::PerformOperation(LogIndex index, uint32_t ordinal,
   }
   RecordVersion* before = node->payload.newest.Get();
   version->older.Set(before);
+  // Only now: readers of older indices come through the slot as well, and go on from here.
+  if (operation.kind == OperationKind::kUpdateAttributes) {
+    vectors.SetVersion(version->slot(), version);
+  }
   if (before != nullptr) before->newer = version;
   node->payload.newest.Set(version);
   if (fresh_node) collection->mutable_records().Link(node);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -20,6 +21,7 @@ namespace stele::index {
 namespace {
 
 constexpr uint32_t kDimension = 3;
+const std::string kCollection = "c";
 
 // What the server keeps: the published index, and who reads since when and at what.
 class Registry {
@@ -68,7 +70,7 @@ class Registry {
 
 Operation RandomOperation(TestRandom& random) {
   Operation operation;
-  operation.collection = "c";
+  operation.collection = kCollection;
   operation.id = std::to_string(random.Below(150));
   switch (random.Below(60)) {
     case 0:
@@ -98,7 +100,7 @@ Operation RandomOperation(TestRandom& random) {
 
 // Count, list and search agree at n, and n's count stays what it was.
 void ReadOnce(const StateMachine& machine, LogIndex n) {
-  const Collection* collection = machine.FindCollection("c", n);
+  const Collection* collection = machine.FindCollection(kCollection, n);
   if (collection == nullptr) return;
   const uint64_t count = collection->StatsAt(n).record_count;
   uint64_t listed = 0;
@@ -124,11 +126,13 @@ void ReadOnce(const StateMachine& machine, LogIndex n) {
   ASSERT_EQ(hits[0].TakeSorted().size(), count);
 }
 
-TEST(ReadersTest, SeeTheirIndexWhileTheWriterGoesOn) {
+// Applies `entries` from `next` while three threads read.
+void RunBeside(const std::function<Operation(TestRandom&)>& next, int entries) {
   StateMachine machine;
   Registry registry;
   std::atomic<bool> done{false};
   std::atomic<uint64_t> reads{0};
+  TestRandom random(4);
   const auto apply = [&](Operation operation) {
     Command command;
     command.operations.push_back(Prepare(std::move(operation)));
@@ -136,10 +140,21 @@ TEST(ReadersTest, SeeTheirIndexWhileTheWriterGoesOn) {
     machine.Apply(machine.next_index(), command);
     registry.Publish(machine.next_index() - 1);
   };
-  Operation genesis;
-  genesis.kind = OperationKind::kGenesis;
-  genesis.rules_version = kRulesVersion;
-  apply(genesis);
+  Operation operation;
+  operation.kind = OperationKind::kGenesis;
+  operation.rules_version = kRulesVersion;
+  apply(operation);
+  operation.kind = OperationKind::kCreateCollection;
+  operation.collection = kCollection;
+  operation.config = {kDimension, Metric::kL2, ""};
+  apply(operation);
+  for (int i = 0; i < 10; ++i) {
+    operation.kind = OperationKind::kUpsert;
+    operation.id = std::to_string(i);
+    operation.vector = {i, i, i};
+    operation.attributes = EncodeAttributes({{"n", EncodeInt64(i)}});
+    apply(operation);
+  }
 
   std::vector<std::thread> readers;
   for (int i = 0; i < 3; ++i) {
@@ -152,9 +167,8 @@ TEST(ReadersTest, SeeTheirIndexWhileTheWriterGoesOn) {
       }
     });
   }
-  TestRandom random(4);
-  for (int i = 0; i < 20'000 || (reads < 2000 && i < 2'000'000); ++i) {
-    apply(RandomOperation(random));
+  for (int i = 0; i < entries || (reads < 2000 && i < 2'000'000); ++i) {
+    apply(next(random));
     const Registry::Held oldest = registry.Reclaimable();
     std::vector<std::unique_ptr<Collection>> garbage;
     machine.Reclaim(oldest.n, oldest.began, 8, &garbage);
@@ -162,6 +176,22 @@ TEST(ReadersTest, SeeTheirIndexWhileTheWriterGoesOn) {
   done = true;
   for (std::thread& reader : readers) reader.join();
   EXPECT_GT(reads, 0u);
+}
+
+TEST(ReadersTest, SeeTheirIndexWhileTheWriterGoesOn) { RunBeside(RandomOperation, 20'000); }
+
+// Few records, so that a reader is often in the middle of the one that changes.
+TEST(ReadersTest, SeeTheirAttributesWhileTheseChange) {
+  RunBeside(
+      [](TestRandom& random) {
+        Operation operation;
+        operation.kind = OperationKind::kUpdateAttributes;
+        operation.collection = kCollection;
+        operation.id = std::to_string(random.Below(10));
+        operation.attributes = EncodeAttributes({{"n", EncodeInt64(random.Within(5))}});
+        return operation;
+      },
+      30'000);
 }
 
 }  // namespace

@@ -1,0 +1,123 @@
+// FaultFileSystem: a file system for tests that can refuse any operation, and lose power.
+//
+// Operations go to the real files at once. Beside that it remembers what no sync has covered: bytes
+// appended, bytes overwritten, names created, renamed and removed. LosePower takes those away again
+// from the real files, as a disk may. It does not model reads that fail.
+//
+// Thread safety: all operations, from any thread. SetHook and LosePower: while nothing is at work.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "rocksdb/file_system.h"
+
+namespace stele::storage {
+
+enum class FileOperation {
+  kCreate,
+  kAppend,
+  kWriteAt,
+  kSync,
+  kTruncate,
+  kRename,
+  kDelete,
+  kCreateDirectory,
+  kDeleteDirectory,
+  kSyncDirectory,
+};
+
+// What becomes of bytes and names that were not synced.
+enum class PowerLoss {
+  kDrop,   // all gone
+  kKeep,   // all there: the process died, the disk did not
+  kTorn,   // any prefix of a file's bytes, any prefix of the changes of names
+  kZeros,  // sizes are there, bytes are zero
+};
+
+class FaultFileSystem : public rocksdb::FileSystemWrapper {
+ public:
+  // Called before each operation with its number, counted from 0; an error is returned instead of
+  // carrying the operation out.
+  using Hook = std::function<rocksdb::IOStatus(uint64_t number, FileOperation operation,
+                                               const std::string& path)>;
+
+  // `graveyard`: an existing directory beside the files under test, for what is deleted.
+  explicit FaultFileSystem(std::string graveyard);
+
+  const char* Name() const override { return "FaultFileSystem"; }
+
+  void SetHook(Hook hook);
+  uint64_t operation_count() const;
+  void LosePower(PowerLoss loss, std::mt19937_64& random);
+
+  rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSWritableFile>* result,
+                                    rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus NewRandomRWFile(const std::string& path, const rocksdb::FileOptions& options,
+                                    std::unique_ptr<rocksdb::FSRandomRWFile>* result,
+                                    rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus NewDirectory(const std::string& path, const rocksdb::IOOptions& options,
+                                 std::unique_ptr<rocksdb::FSDirectory>* result,
+                                 rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus DeleteFile(const std::string& path, const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus CreateDir(const std::string& path, const rocksdb::IOOptions& options,
+                              rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus CreateDirIfMissing(const std::string& path, const rocksdb::IOOptions& options,
+                                       rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus DeleteDir(const std::string& path, const rocksdb::IOOptions& options,
+                              rocksdb::IODebugContext* debug) override;
+  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
+                               const rocksdb::IOOptions& options,
+                               rocksdb::IODebugContext* debug) override;
+
+  // For the files that this file system hands out.
+  rocksdb::IOStatus Enter(FileOperation operation, const std::string& path);
+  void NoteAppend(const std::string& path, uint64_t size);
+  void NoteWriteAt(const std::string& path, uint64_t offset, std::string old_bytes,
+                   std::string new_bytes);
+  void NoteSync(const std::string& path);
+  void NoteTruncate(const std::string& path, uint64_t size);
+  void NoteSyncDirectory(const std::string& path);
+
+ private:
+  struct Overwrite {
+    uint64_t offset;
+    std::string old_bytes;
+    std::string new_bytes;
+  };
+  struct File {
+    uint64_t synced_size = 0;
+    uint64_t size = 0;
+    std::vector<Overwrite> overwrites;
+  };
+  struct NameChange {
+    FileOperation operation;
+    std::string path;   // for a rename, the new name
+    std::string from;   // for a rename, the old name
+    std::string grave;  // where what stood at `path` went; empty if nothing did
+  };
+
+  std::string NextGrave();
+  void MoveFiles(const std::string& from, const std::string& to);
+  void Undo(const NameChange& change);
+  static void LoseBytes(const std::string& path, const File& file, PowerLoss loss,
+                        std::mt19937_64& random);
+
+  const std::string graveyard_;
+  mutable std::mutex mutex_;
+  Hook hook_;
+  uint64_t operation_count_ = 0;
+  uint64_t grave_count_ = 0;
+  std::map<std::string, File> files_;
+  std::vector<NameChange> changes_;  // oldest first
+};
+
+}  // namespace stele::storage

@@ -215,5 +215,30 @@ TEST(StateMachineTest, RequestIdsAreRememberedForExactlyTheHorizon) {
   EXPECT_EQ(log.Apply({Upsert("a")}, "second", second).outcome, Outcome::kRequestTooOld);
 }
 
+TEST(StateMachineTest, ARetryRepeatsTheOperationsAndTheExpectedStateIndex) {
+  Log log;
+  log.Create("c");
+  Command command;
+  command.header.request_id = "r";
+  command.operations.push_back(Prepare(Upsert("a")));
+  Seal(command);
+  const auto apply = [&] {
+    return log.machine().Apply(log.machine().next_index(), command).commit.outcome;
+  };
+  EXPECT_EQ(apply(), Outcome::kOk);
+  EXPECT_EQ(apply(), Outcome::kDuplicateRequest);
+  command.header.expected_state_index = 0;
+  EXPECT_EQ(apply(), Outcome::kRequestIdReused);
+  command.header.expected_state_index = 1;
+  EXPECT_EQ(apply(), Outcome::kRequestIdReused);
+  command.header.expected_state_index.reset();
+  command.header.timestamp_micros = 99;
+  command.header.clock_micros = 98;
+  command.header.term = 5;
+  EXPECT_EQ(apply(), Outcome::kDuplicateRequest);
+  command.header.actor = "somebody else";
+  EXPECT_EQ(apply(), Outcome::kOk);
+}
+
 }  // namespace
 }  // namespace stele::index

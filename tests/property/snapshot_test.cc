@@ -150,10 +150,10 @@ std::string SmallFile() {
   for (index::Operation& operation : entries) {
     index::Command command;
     command.header.actor = "actor";
-    command.header.request_id = std::to_string(command.header.timestamp_micros++);
+    command.header.request_id = std::to_string(world.machine->next_index());
     command.operations.push_back(index::Prepare(std::move(operation)));
     index::Seal(command);
-    world.Apply(command);
+    EXPECT_EQ(world.Apply(command).commit.outcome, index::Outcome::kOk);
   }
   index::SnapshotManifest manifest;
   return world.Write(world.Basis(), &manifest);
@@ -189,6 +189,8 @@ TEST(SnapshotTest, ChangedContentWithRepairedDigestsIsRefused) {
   std::string error;
   const auto manifest = index::ParseSnapshot(file, &error);
   ASSERT_TRUE(manifest.has_value());
+  const size_t part = file.find(index::AsBytes(index::DocumentPart("doc")));
+  ASSERT_NE(part, std::string::npos);
   for (const index::SnapshotSection& section : manifest->sections) {
     if (section.kind == index::SectionKind::kDocuments) continue;
     for (uint64_t at = section.offset; at < section.offset + section.size_bytes; ++at) {
@@ -205,7 +207,8 @@ TEST(SnapshotTest, ChangedContentWithRepairedDigestsIsRefused) {
         StateMachine machine;
         const bool loaded = index::SnapshotLoader::Load(damaged, repaired, &machine, &error);
         // Where a document lies is bound by the section's digest alone.
-        EXPECT_TRUE(!loaded || machine.state_root() == manifest->state_root) << at;
+        const bool in_place = at >= part - 16 && at < part;
+        EXPECT_TRUE(!loaded || in_place) << "byte " << at - section.offset << " of a section";
       }
     }
   }

@@ -211,6 +211,8 @@ TEST(StateMachineTest, RequestIdsAreRememberedForExactlyTheHorizon) {
   const CommitRecord late = log.Apply({Upsert("a")}, "late", first);
   EXPECT_EQ(late.outcome, Outcome::kRequestTooOld);
   EXPECT_EQ(late.current, first + 1);
+  EXPECT_EQ(log.Apply({Upsert("a")}, "edge", log.machine().next_index() - kDedupEntries).outcome,
+            Outcome::kOk);
   EXPECT_EQ(log.Apply({Upsert("a")}, "first").outcome, Outcome::kOk) << "forgotten, so new";
   EXPECT_EQ(log.Apply({Upsert("a")}, "second", second).outcome, Outcome::kRequestTooOld);
 }

@@ -1,14 +1,15 @@
-// Errors with the google.rpc details that clients read: an ErrorInfo with a reason, and for bad requests
-// the field at fault. Every status that leaves the server with one of our reasons is made here.
+// Errors with the google.rpc details that clients read: an ErrorInfo with a reason, and for bad
+// requests the field at fault. Every status that leaves the server with one of our reasons is made
+// here.
 //
 // Reasons are API: docs/protocol.md lists them. Thread safety: pure functions.
 #pragma once
 
+#include <grpcpp/support/status.h>
+
 #include <map>
 #include <string>
 #include <string_view>
-
-#include <grpcpp/support/status.h>
 
 #include "absl/status/status.h"
 #include "stele/v1/error.pb.h"
@@ -20,7 +21,8 @@ inline constexpr std::string_view kErrorDomain = "stele.v1";
 // A status with an ErrorInfo {reason, kErrorDomain, metadata}.
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view message,
                        std::map<std::string, std::string> metadata = {});
-// INVALID_ARGUMENT with an ErrorInfo and a BadRequest that names `field`, e.g. "operations[3].upsert.id".
+// INVALID_ARGUMENT with an ErrorInfo and a BadRequest that names `field`, e.g.
+// "operations[3].upsert.id".
 absl::Status BadField(std::string_view reason, std::string_view field, std::string_view message,
                       std::map<std::string, std::string> metadata = {});
 

@@ -1,0 +1,177 @@
+#include "server/memory_search.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/conversion.h"
+#include "server/errors.h"
+#include "server/filter_wire.h"
+#include "server/limits.h"
+#include "server/outcomes.h"
+#include "server/requests.h"
+#include "server/views.h"
+
+namespace stele::server {
+namespace {
+
+constexpr char kAlgorithm[] = "exact";
+constexpr uint32_t kHitsPerCheck = 32;
+
+template <typename Hits>
+absl::Status FillHits(std::span<const index::SearchHit> hits, index::Metric metric,
+                      const Stopped& stopped, RecordFiller* filler, Hits* wire) {
+  uint32_t count = 0;
+  for (const index::SearchHit& hit : hits) {
+    if (++count % kHitsPerCheck == 0 && stopped()) return absl::CancelledError();
+    v1::Hit* out = wire->Add();
+    out->set_distance_raw(hit.distance);
+    out->set_score(ScoreOf(metric, hit.distance));
+    if (absl::Status status = filler->Fill(*hit.version, out->mutable_record()); !status.ok()) {
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+template <typename Request>
+void SearchPlan::SetCommon(const Request& request) {
+  collection_ = &request.collection();
+  selector_ = &request.selector();
+  if (request.has_at_index()) at_index_ = request.at_index();
+}
+
+absl::Status SearchPlan::Add(const v1::SearchQuery& query, std::string field) {
+  if (query.k() == 0 || query.k() > index::kSearchKMax) {
+    return BadField("K_OUT_OF_RANGE", absl::StrCat(field, ".k"),
+                    absl::StrCat("it is ", query.k(), ", it must be 1 to ", index::kSearchKMax),
+                    {{"limit", absl::StrCat(index::kSearchKMax)}});
+  }
+  if (query.vector().form_case() == v1::Vector::FORM_NOT_SET) {
+    return BadField("VECTOR_MISSING", absl::StrCat(field, ".vector"),
+                    "set one of its forms: q16, float32, floats or float64");
+  }
+  if (query.has_threshold()) {
+    // Of any metric: what is refused does not depend on it.
+    const absl::StatusOr<int64_t> bound =
+        ConvertThreshold(query.threshold(), index::Metric::kL2, absl::StrCat(field, ".threshold"));
+    if (!bound.ok()) return bound.status();
+  }
+  Query& added = queries_.emplace_back();
+  added.wire = &query;
+  if (query.has_filter()) {
+    absl::StatusOr<index::Filter> filter =
+        ConvertFilter(query.filter(), absl::StrCat(field, ".filter"));
+    if (!filter.ok()) return filter.status();
+    added.filter = *std::move(filter);
+  }
+  added.field = std::move(field);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::SearchRequest& request) {
+  SearchPlan plan;
+  plan.SetCommon(request);
+  absl::Status status = CheckCollectionName(request.collection(), "collection");
+  if (status.ok()) status = plan.Add(request.query(), "query");
+  if (!status.ok()) return status;
+  return plan;
+}
+
+absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::BatchSearchRequest& request) {
+  SearchPlan plan;
+  plan.SetCommon(request);
+  absl::Status status = CheckCollectionName(request.collection(), "collection");
+  if (!status.ok()) return status;
+  if (request.queries().empty()) {
+    return BadField("QUERIES_EMPTY", "queries", "give at least one query");
+  }
+  if (request.queries_size() > kBatchQueriesMax) {
+    return BadField("BATCH_TOO_LARGE", "queries",
+                    absl::StrCat("it has ", request.queries_size(), " queries, at most ",
+                                 kBatchQueriesMax, " are allowed; split the request"),
+                    {{"limit", absl::StrCat(kBatchQueriesMax)}});
+  }
+  uint64_t k_sum = 0;
+  for (int i = 0; i < request.queries_size(); ++i) {
+    status = plan.Add(request.queries(i), absl::StrCat("queries[", i, "]"));
+    if (!status.ok()) return status;
+    k_sum += request.queries(i).k();
+  }
+  if (k_sum > kBatchHitsMax) {
+    return BadField("BATCH_TOO_LARGE", "queries",
+                    absl::StrCat("their k add up to ", k_sum, ", at most ", kBatchHitsMax,
+                                 " are allowed; split the request"),
+                    {{"limit", absl::StrCat(kBatchHitsMax)}});
+  }
+  return plan;
+}
+
+absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
+                                                      const Stopped& stopped) const {
+  Answer answer;
+  absl::StatusOr<ReadView> view = OpenView(engine, at_index_);
+  if (!view.ok()) return view.status();
+  answer.view = *std::move(view);
+  const absl::StatusOr<const index::Collection*> collection =
+      FindCollection(answer.view, *collection_);
+  if (!collection.ok()) return collection.status();
+  answer.collection = *collection;
+  const index::CollectionConfig& config = answer.collection->config();
+
+  std::vector<std::vector<int32_t>> vectors;
+  std::vector<index::SearchQuery> queries;
+  vectors.reserve(queries_.size());
+  queries.reserve(queries_.size());
+  for (const Query& query : queries_) {
+    absl::StatusOr<std::vector<int32_t>> vector =
+        ConvertVector(query.wire->vector(), config.dimension, config.metric,
+                      absl::StrCat(query.field, ".vector"));
+    if (!vector.ok()) return vector.status();
+    vectors.push_back(*std::move(vector));
+    index::SearchQuery& prepared = queries.emplace_back();
+    prepared.vector = vectors.back();
+    prepared.k = query.wire->k();
+    if (query.filter.has_value()) prepared.filter = &*query.filter;
+    if (!query.wire->has_threshold()) continue;
+    const absl::StatusOr<int64_t> bound = ConvertThreshold(query.wire->threshold(), config.metric,
+                                                           absl::StrCat(query.field, ".threshold"));
+    if (!bound.ok()) return bound.status();
+    prepared.distance_max = *bound;
+  }
+  absl::StatusOr<std::vector<std::vector<index::SearchHit>>> hits =
+      engine.Search(answer.view, *answer.collection, queries, stopped);
+  if (!hits.ok()) return hits.status();
+  answer.hits = *std::move(hits);
+  return answer;
+}
+
+absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
+                             v1::SearchResponse* response) const {
+  const absl::StatusOr<Answer> answer = Search(engine, stopped);
+  if (!answer.ok()) return answer.status();
+  FillPosition(answer->view.position(), response->mutable_position());
+  response->set_algorithm(kAlgorithm);
+  RecordFiller filler(answer->view, *answer->collection, *selector_, kReplyBytesMax);
+  return FillHits(answer->hits.front(), answer->collection->config().metric, stopped, &filler,
+                  response->mutable_hits());
+}
+
+absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
+                             v1::BatchSearchResponse* response) const {
+  const absl::StatusOr<Answer> answer = Search(engine, stopped);
+  if (!answer.ok()) return answer.status();
+  FillPosition(answer->view.position(), response->mutable_position());
+  response->set_algorithm(kAlgorithm);
+  RecordFiller filler(answer->view, *answer->collection, *selector_, kReplyBytesMax);
+  for (const std::vector<index::SearchHit>& hits : answer->hits) {
+    absl::Status status =
+        FillHits(std::span<const index::SearchHit>(hits), answer->collection->config().metric,
+                 stopped, &filler, response->add_results()->mutable_hits());
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace stele::server

@@ -1,0 +1,59 @@
+// Search and BatchSearch: one or many queries over one collection on one state.
+//
+// As memory_reads.h: a check without state, then the work. Thread safety: a plan belongs to one
+// call.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "index/filter.h"
+#include "index/search.h"
+#include "server/engine.h"
+#include "server/memory_reads.h"
+#include "server/record_wire.h"
+#include "stele/v1/memory_service.pb.h"
+
+namespace stele::server {
+
+// Points into its request.
+class SearchPlan {
+ public:
+  static absl::StatusOr<SearchPlan> Make(const v1::SearchRequest& request);
+  static absl::StatusOr<SearchPlan> Make(const v1::BatchSearchRequest& request);
+
+  absl::Status Run(const Engine& engine, const Stopped& stopped,
+                   v1::SearchResponse* response) const;
+  absl::Status Run(const Engine& engine, const Stopped& stopped,
+                   v1::BatchSearchResponse* response) const;
+
+ private:
+  struct Query {
+    const v1::SearchQuery* wire = nullptr;
+    std::string field;  // path of the query in the request
+    std::optional<index::Filter> filter;
+  };
+  // Everything an answer needs.
+  struct Answer {
+    ReadView view;
+    const index::Collection* collection = nullptr;
+    std::vector<std::vector<index::SearchHit>> hits;
+  };
+
+  template <typename Request>
+  void SetCommon(const Request& request);
+  absl::Status Add(const v1::SearchQuery& query, std::string field);
+  absl::StatusOr<Answer> Search(const Engine& engine, const Stopped& stopped) const;
+
+  const std::string* collection_ = nullptr;
+  const v1::Selector* selector_ = nullptr;
+  std::optional<index::LogIndex> at_index_;
+  std::vector<Query> queries_;
+};
+
+}  // namespace stele::server

@@ -1,0 +1,159 @@
+#include "server/memory_service.h"
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "server/errors.h"
+#include "server/errors.h"
+#include "server/memory_reads.h"
+#include "server/memory_search.h"
+#include "server/outcomes.h"
+#include "server/requests.h"
+#include "server/views.h"
+#include "server/write_door.h"
+#include "server/write_stream.h"
+
+namespace stele::server {
+namespace {
+
+// A write up to this size is prepared on gRPC's thread: moving it costs more.
+constexpr size_t kShortWriteBytes = 64 * 1024;
+
+void DraftAndSubmit(const Parts& parts, Call* call, const v1::WriteRequest* request,
+                    v1::WriteResponse* response) {
+  const NewestCollections collections(*parts.engine);
+  WriteDraft draft = DraftWrite(*request, call->actor(), collections.Lookup());
+  SubmitDraft(parts.engine, std::move(draft),
+              [call, response](const absl::StatusOr<WriteResult>& result) {
+                if (!result.ok()) return call->Done(result.status());
+                const absl::Status status = StatusOf(*result);
+                if (status.ok()) FillWriteResponse(*result, response);
+                call->Done(status);
+              });
+}
+
+// A read: checked at once, then made as soon as min_index is there.
+template <typename Plan, typename Request, typename Response>
+grpc::ServerUnaryReactor* RunRead(const Parts& parts, grpc::CallbackServerContext* context,
+                                  std::string_view method, const Request* request,
+                                  Response* response) {
+  auto* call = new Call(context, parts.gate, method);
+  if (!call->admitted()) return call;
+  absl::StatusOr<Plan> made = Plan::Make(*request);
+  if (!made.ok()) {
+    call->Done(made.status());
+    return call;
+  }
+  auto plan = std::make_shared<const Plan>(*std::move(made));
+  const auto work = [engine = parts.engine, call, plan, response] {
+    return plan->Run(
+        *engine, [call] { return call->Stopped(); }, response);
+  };
+  WhenReached(parts.engine, request->min_index(), call,
+              [executor = parts.executor, call, plan, work](const absl::Status& status) {
+                if (!status.ok()) return call->Done(status);
+                if constexpr (std::is_same_v<Plan, CountPlan>) {
+                  if (plan->is_short()) return call->Done(work());
+                }
+                RunOnExecutor(executor, call, work);
+              });
+  return call;
+}
+
+void FillOutcome(const WriteResult& result, v1::GetOutcomeResponse* response) {
+  WriteResult first = result;
+  first.duplicate = false;
+  const absl::Status status = StatusOf(first);
+  if (status.ok()) {
+    response->set_state(v1::GetOutcomeResponse::STATE_EXECUTED);
+    FillWriteResponse(first, response->mutable_ok());
+  } else {
+    response->set_state(v1::GetOutcomeResponse::STATE_REJECTED);
+    *response->mutable_error() = ToProto(status);
+  }
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* MemoryService::Write(grpc::CallbackServerContext* context,
+                                               const v1::WriteRequest* request,
+                                               v1::WriteResponse* response) {
+  auto* call = new Call(context, parts_.gate, "Write");
+  if (!call->admitted()) return call;
+  if (request->ByteSizeLong() <= kShortWriteBytes) {
+    DraftAndSubmit(parts_, call, request, response);
+    return call;
+  }
+  RunDetached(parts_.executor, call, [parts = parts_, call, request, response] {
+    DraftAndSubmit(parts, call, request, response);
+  });
+  return call;
+}
+
+grpc::ServerBidiReactor<v1::WriteStreamRequest, v1::WriteStreamResponse>*
+MemoryService::WriteStream(grpc::CallbackServerContext* context) {
+  return NewWriteStream(context, parts_);
+}
+
+grpc::ServerUnaryReactor* MemoryService::GetRecords(grpc::CallbackServerContext* context,
+                                                    const v1::GetRecordsRequest* request,
+                                                    v1::GetRecordsResponse* response) {
+  return RunRead<GetPlan>(parts_, context, "GetRecords", request, response);
+}
+
+grpc::ServerUnaryReactor* MemoryService::ListRecords(grpc::CallbackServerContext* context,
+                                                     const v1::ListRecordsRequest* request,
+                                                     v1::ListRecordsResponse* response) {
+  return RunRead<ListPlan>(parts_, context, "ListRecords", request, response);
+}
+
+grpc::ServerUnaryReactor* MemoryService::CountRecords(grpc::CallbackServerContext* context,
+                                                      const v1::CountRecordsRequest* request,
+                                                      v1::CountRecordsResponse* response) {
+  return RunRead<CountPlan>(parts_, context, "CountRecords", request, response);
+}
+
+grpc::ServerUnaryReactor* MemoryService::Search(grpc::CallbackServerContext* context,
+                                                const v1::SearchRequest* request,
+                                                v1::SearchResponse* response) {
+  return RunRead<SearchPlan>(parts_, context, "Search", request, response);
+}
+
+grpc::ServerUnaryReactor* MemoryService::BatchSearch(grpc::CallbackServerContext* context,
+                                                     const v1::BatchSearchRequest* request,
+                                                     v1::BatchSearchResponse* response) {
+  return RunRead<SearchPlan>(parts_, context, "BatchSearch", request, response);
+}
+
+grpc::ServerUnaryReactor* MemoryService::GetOutcome(grpc::CallbackServerContext* context,
+                                                    const v1::GetOutcomeRequest* request,
+                                                    v1::GetOutcomeResponse* response) {
+  auto* call = new Call(context, parts_.gate, "GetOutcome");
+  if (!call->admitted()) return call;
+  if (absl::Status status = CheckRequestId(request->request_id(), "request_id"); !status.ok()) {
+    call->Done(status);
+    return call;
+  }
+  // Before the question is asked: "not seen" holds up to here at least.
+  const absl::StatusOr<ReadView> view = OpenView(*parts_.engine, std::nullopt);
+  if (!view.ok()) {
+    call->Done(view.status());
+    return call;
+  }
+  FillPosition(view->position(), response->mutable_position());
+  parts_.engine->FindOutcome(
+      call->actor(), request->request_id(),
+      [engine = parts_.engine, call, response](const absl::StatusOr<WriteResult>& result) {
+        if (!result.ok() && !absl::IsNotFound(result.status())) {
+          return call->Done(ExplainWriteFailure(result.status()));
+        }
+        response->set_oldest_index(engine->oldest_request_index());
+        response->set_state(v1::GetOutcomeResponse::STATE_NOT_SEEN);
+        if (result.ok()) FillOutcome(*result, response);
+        call->Done(absl::OkStatus());
+      });
+  return call;
+}
+
+}  // namespace stele::server

@@ -1,0 +1,83 @@
+#include "server/views.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/errors.h"
+#include "server/page_token.h"
+
+namespace stele::server {
+namespace {
+
+absl::Status OutOfRange(const Engine& engine, std::string_view reason, const std::string& message) {
+  return MakeError(absl::StatusCode::kOutOfRange, reason, message,
+                   {{"history_index", absl::StrCat(engine.history_index())},
+                    {"log_index", absl::StrCat(engine.published_index())}});
+}
+
+}  // namespace
+
+absl::StatusOr<ReadView> OpenView(const Engine& engine, std::optional<index::LogIndex> at_index) {
+  absl::StatusOr<ReadView> view = engine.Read(at_index);
+  if (view.ok() || !absl::IsOutOfRange(view.status())) return view;
+  return OutOfRange(engine, "AT_INDEX_OUT_OF_RANGE", std::string(view.status().message()));
+}
+
+absl::StatusOr<const index::Collection*> FindCollection(const ReadView& view,
+                                                        std::string_view name) {
+  const index::Collection* collection = view.FindCollection(name);
+  if (collection == nullptr) return CollectionNotFound(name);
+  return collection;
+}
+
+CollectionLookup NewestCollections::Lookup() const {
+  return [this](std::string_view name) -> std::optional<CollectionShape> {
+    if (!view_.ok()) return std::nullopt;
+    const index::Collection* collection = view_->FindCollection(name);
+    if (collection == nullptr) return std::nullopt;
+    return CollectionShape{collection->config().dimension, collection->config().metric,
+                           collection->born()};
+  };
+}
+
+absl::StatusOr<Page> OpenPage(const Engine& engine, std::string_view token,
+                              std::string_view arguments, std::optional<index::LogIndex> at_index) {
+  Page page;
+  if (token.empty()) {
+    absl::StatusOr<ReadView> view = OpenView(engine, at_index);
+    if (!view.ok()) return view.status();
+    page.view = *std::move(view);
+    return page;
+  }
+  std::optional<PageToken> decoded = DecodePageToken(token);
+  if (!decoded.has_value()) {
+    return BadField("PAGE_TOKEN_INVALID", "page_token",
+                    "it is not a next_page_token of this service");
+  }
+  if (decoded->log_id != engine.log_id() || decoded->index > engine.published_index()) {
+    return BadField("PAGE_TOKEN_INVALID", "page_token",
+                    "it was made on another log than this server's; begin the listing anew");
+  }
+  if (decoded->arguments_hash != HashArguments(arguments)) {
+    return BadField("PAGE_TOKEN_MISMATCH", "page_token",
+                    "it was made for other arguments; only page_size and min_index may change");
+  }
+  absl::StatusOr<ReadView> view = engine.Read(decoded->index);
+  if (absl::IsOutOfRange(view.status())) {
+    return OutOfRange(
+        engine, "PAGE_TOKEN_EXPIRED",
+        absl::StrCat("page_token: the state at ", decoded->index, " is no longer held, back to ",
+                     engine.history_index(), "; begin the listing anew"));
+  }
+  if (!view.ok()) return view.status();
+  page.view = *std::move(view);
+  page.last = std::move(decoded->last);
+  return page;
+}
+
+std::string NextPageToken(const Engine& engine, const ReadView& view, std::string_view arguments,
+                          std::string_view last) {
+  return EncodePageToken({engine.log_id(), view.n(), HashArguments(arguments), std::string(last)});
+}
+
+}  // namespace stele::server

@@ -161,10 +161,7 @@ class BulkWriter::Impl {
   // Runs until at most `pending_max` requests wait for an acknowledgement and all are written.
   absl::Status Drive(size_t pending_max) {
     while (failure_.ok() && (pending_.size() > pending_max || written_ < pending_.size())) {
-      if (call_ == nullptr) {
-        call_ = std::make_unique<StreamCall>(connection_.get());
-        written_ = 0;
-      }
+      if (call_ == nullptr) call_ = std::make_unique<StreamCall>(connection_.get());
       if (written_ < pending_.size() && call_->can_write()) call_->Write(pending_[written_++]);
       switch (call_->Next(last_progress_ + stall_timeout_)) {
         case Event::kWritten:

@@ -129,6 +129,14 @@ v1::RecordInput RecordOf(const std::string& text) {
   return record.ok() ? *record : v1::RecordInput();
 }
 
+TEST(ValueJsonTest, TimesBeyondFourDigitYearsAreNumbers) {
+  v1::Value value;
+  value.set_timestamp_micros(INT64_MAX);
+  EXPECT_EQ(ValueToJson(value).dump(), R"({"timestamp_micros":9223372036854775807})");
+  value.set_timestamp_micros(0);
+  EXPECT_EQ(ValueToJson(value).dump(), R"({"timestamp":"1970-01-01T00:00:00Z"})");
+}
+
 TEST(RecordJsonTest, ReadsAllParts) {
   const v1::RecordInput record = RecordOf(
       R"({"id": "a", "vector": [1, 2.5], "attributes": {"y": 1}, "document": "text", "version": 3})");

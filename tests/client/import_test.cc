@@ -216,6 +216,36 @@ TEST_F(ImportTest, AForcedImportIsResumedWithoutForce) {
   EXPECT_EQ(server_.seen().request_ids.size(), static_cast<size_t>(2 * kRows / 10));
 }
 
+TEST_F(ImportTest, ForcingIsOnDiskBeforeAnythingIsSentWithIt) {
+  FailAt(20);
+  ASSERT_FALSE(Import().ok());
+  options_.again = true;
+  std::optional<std::string> nonce_when_sent;
+  server_.stream_fault = [&](uint64_t) {
+    if (!nonce_when_sent.has_value()) nonce_when_sent = (*LoadResumeFile(ResumePath()))->nonce;
+    return StreamFault::kNone;
+  };
+  ASSERT_TRUE(Import().ok());
+  EXPECT_NE(nonce_when_sent.value(), "");
+}
+
+TEST_F(ImportTest, ASecondInterruptionKeepsTheIndexOfTheFirstSending) {
+  FailAt(20);
+  ASSERT_FALSE(Import().ok());
+  const ResumeState first = **LoadResumeFile(ResumePath());
+  server_.AddCollection("other", 2);  // the log goes on meanwhile
+  server_.reject = [](const v1::WriteRequest& request) {
+    return request.operations(0).upsert().id() == "r250"
+               ? grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no")
+               : grpc::Status::OK;
+  };
+  ASSERT_FALSE(Import().ok());
+  const ResumeState second = **LoadResumeFile(ResumePath());
+  EXPECT_GT(second.acknowledged_rows, first.acknowledged_rows);
+  ASSERT_LT(second.acknowledged_rows, first.sent_rows);
+  EXPECT_LE(second.known_index, first.known_index);
+}
+
 TEST_F(ImportTest, ARejectionNamesTheLine) {
   server_.reject = [](const v1::WriteRequest& request) {
     return request.operations(0).upsert().id() == "r40"

@@ -57,6 +57,11 @@ class WritableFile : public rocksdb::FSWritableFileOwnerWrapper {
   IOStatus RangeSync(uint64_t, uint64_t, const IOOptions&, IODebugContext*) override {
     return IOStatus::OK();  // promises nothing
   }
+  // In memory every preallocated page would be filled.
+  void PrepareWrite(size_t, size_t, const IOOptions&, IODebugContext*) override {}
+  IOStatus Allocate(uint64_t, uint64_t, const IOOptions&, IODebugContext*) override {
+    return IOStatus::OK();
+  }
 
  private:
   FaultFileSystem& owner_;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/escaping.h"
 #include "storage/file_util.h"
 #include "tests/storage/testing.h"
 
@@ -61,6 +62,14 @@ TEST_F(WatermarkTest, SlotBytes) {
   const auto root = TestRoot(0x0102030405060708);
   EXPECT_EQ(bytes.substr(32, 32), std::string(root.begin(), root.end()));
   EXPECT_EQ(bytes.substr(64, 432), std::string(432, '\0'));
+}
+
+// Frozen: computed by a separate XXH3-128 over the bytes that the document lists.
+TEST_F(WatermarkTest, GoldenChecksum) {
+  const auto file = WatermarkFile::Open(fs(), path_, *Read());
+  ASSERT_TRUE((*file)->Write({TestLogId(), 6, TestRoot(5)}).ok());
+  EXPECT_EQ(absl::BytesToHexString(ReadFile(path_).substr(kSecond + 496)),
+            "094f869d238d4869c92cbc0b4e44b626");
 }
 
 TEST_F(WatermarkTest, SlotsTakeTurnsWithinAndAcrossOpenings) {

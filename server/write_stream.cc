@@ -29,6 +29,7 @@ struct Entry {
   State state = State::kReceived;
   v1::WriteRequest request;  // emptied when it has been converted
   uint64_t bytes = 0;
+  bool in_doubt = false;  // its refusal waits for the outcome of an earlier sending
   v1::WriteStreamResponse response;
   absl::Status fatal;  // why the stream ends with this entry
 };
@@ -226,7 +227,8 @@ void Stream::Convert() {
       const std::lock_guard lock(mutex_);
       entry->state = Entry::State::kSubmitted;
       ++pending_;
-      resolving_ = !draft.status.ok();
+      entry->in_doubt = !draft.status.ok();
+      resolving_ = entry->in_doubt;
     }
     SubmitDraft(
         parts_.engine, std::move(draft),
@@ -239,7 +241,8 @@ void Stream::Convert() {
 void Stream::Answer(Entry* entry, const absl::StatusOr<WriteResult>& result) {
   Advance(false, [&] {
     --pending_;
-    resolving_ = false;
+    // Answers of entries before the one in doubt leave the doubt as it is.
+    if (entry->in_doubt) resolving_ = false;
     stalled_ = false;
     const absl::Status status = result.ok() ? StatusOf(*result) : result.status();
     if (status.ok()) {

@@ -46,15 +46,15 @@ def test_random_vectors_against_the_naive_reference(server, metric):
         numpy.float32)
     rows[7] = rows[3]  # an exact tie, decided by id
     ids = [f"r{i:03d}-é" for i in range(count)]
-    raw = [exact_reference.normalize(row.astype(float)) if metric == "cosine"
+    raw = [exact_reference.normalize_float64(row.astype(float)) if metric == "cosine"
            else exact_reference.quantize_float32(row) for row in rows]
     with server.client() as client:
         client.create_collection("c", dimension=dimension, metric=metric)
         client.upsert("c", ids, rows)
         for query in list(rows[:5]) + list(generator.standard_normal((5, dimension)).astype(numpy.float32)):
-            raw_query = (exact_reference.normalize(query.astype(float)) if metric == "cosine"
+            raw_query = (exact_reference.normalize_float64(query.astype(float)) if metric == "cosine"
                          else exact_reference.quantize_float32(query))
-            want = exact_reference.knn(metric, raw_query, ids, raw, 20)
+            want = exact_reference.knn(metric.upper(), raw_query, ids, raw, 20)
             hits = client.search("c", query, k=20)
             assert [(h.id, h.distance_raw) for h in hits] == [tuple(hit) for hit in want]
 

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "server/errors.h"
-#include "server/errors.h"
 #include "server/memory_reads.h"
 #include "server/memory_search.h"
 #include "server/outcomes.h"

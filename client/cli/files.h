@@ -58,8 +58,8 @@ class LineReader {
   uint64_t bytes_read_ = 0;
 };
 
-// Writes beside the target and renames it into place, so that the target is either the old file or
-// the whole new one. What was not committed is removed.
+// Writes beside the target (PATH.tmp-PID) and renames it into place, so that the target is either
+// the old file or the whole new one. What was not committed is removed.
 class AtomicFile {
  public:
   static absl::StatusOr<AtomicFile> Create(const std::string& path);

@@ -1,10 +1,15 @@
 #include "client/cli/resume_file.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/files.h"
 #include "client/cli/json_values.h"
@@ -33,6 +38,24 @@ bool Read(const Json& json, const char* key, std::string* value) {
   if (!json.contains(key) || !json[key].is_string()) return false;
   *value = json[key].get<std::string>();
   return true;
+}
+
+// Of processes that are gone. Failures do not matter: the files are small and never read.
+void RemoveLeftovers(const std::filesystem::path& path) {
+  const std::string prefix = path.filename().string() + ".tmp-";
+  std::error_code error;
+  std::filesystem::directory_iterator entry(path.has_parent_path() ? path.parent_path() : ".",
+                                            error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    int32_t pid = 0;
+    if (!absl::StartsWith(name, prefix) || !absl::SimpleAtoi(name.substr(prefix.size()), &pid) ||
+        pid <= 0) {
+      continue;
+    }
+    const bool is_running = kill(pid, 0) == 0 || errno != ESRCH;
+    if (!is_running) (void)unlink(entry->path().c_str());
+  }
 }
 
 }  // namespace
@@ -78,6 +101,7 @@ absl::Status SaveResumeFile(const std::string& path, const ResumeState& state) {
 }
 
 absl::Status RemoveResumeFile(const std::string& path) {
+  RemoveLeftovers(path);
   if (unlink(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("cannot remove the progress file '", path, "': ", strerror(errno)));

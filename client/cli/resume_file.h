@@ -34,6 +34,7 @@ struct ResumeState {
 // Nothing where there is no file. Errors: INVALID_ARGUMENT where it is not one of ours.
 absl::StatusOr<std::optional<ResumeState>> LoadResumeFile(const std::string& path);
 absl::Status SaveResumeFile(const std::string& path, const ResumeState& state);
+// Also removes what runs that were killed while they saved have left beside it.
 absl::Status RemoveResumeFile(const std::string& path);
 
 }  // namespace stele::client::cli

@@ -354,8 +354,16 @@ TEST_F(FilesTest, ResumeFileComesBackAndForeignOnesAreRefused) {
   for (const char* bad : {"", "{}", "[]", "{\"format\": 2}", "garbage"}) {
     EXPECT_FALSE(LoadResumeFile(Write("bad", bad)).ok()) << bad;
   }
+  // What a killed run left goes with it; what a running one writes does not, nor anything else.
+  const std::string left = Write("p.tmp-2147483646", "");
+  const std::string running = Write(absl::StrCat("p.tmp-", getpid()), "");
+  const std::string other = Write("p.tmp-x", "");
   ASSERT_TRUE(RemoveResumeFile(path).ok());
   ASSERT_TRUE(RemoveResumeFile(path).ok());
+  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(running));
+  EXPECT_TRUE(std::filesystem::exists(other));
 }
 
 }  // namespace

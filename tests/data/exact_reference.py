@@ -50,7 +50,7 @@ class NotAdmitted(ValueError):
 
 
 def _decode_ieee754(bits, exponent_bits, mantissa_bits):
-    """The finite value of IEEE 754 `bits` as (m, e) with value = m * 2^e; None for NaN, infinity."""
+    """IEEE 754 `bits` as (m, e) with value = m * 2^e; None for NaN and infinities."""
     mantissa = bits & ((1 << mantissa_bits) - 1)
     exponent = (bits >> mantissa_bits) & ((1 << exponent_bits) - 1)
     negative = bits >> (mantissa_bits + exponent_bits)
@@ -157,7 +157,7 @@ def quantize_float64(values):
 
 
 def nearest_normalised(x, squared):
-    """The integer n nearest to x * 2^16 / sqrt(squared), ties to even, for integers, squared > 0."""
+    """The integer nearest to x * 2^16 / sqrt(squared), ties to even; squared > 0."""
     magnitude = abs(x)
     n = math.isqrt((magnitude * magnitude << (2 * FRACTION_BITS)) // squared)  # the floor
     # n + 1/2 against the true value, both squared and times 4 * squared.

@@ -25,7 +25,7 @@ def nearest(value):
 
 
 def interesting_floats(rng, dtype, low, high):
-    """Random bit patterns with exponents in [2^low, 2^high), ties and their neighbours among them."""
+    """Magnitudes in [2^low, 2^high), ties and their neighbours among them."""
     values = [0.0, -0.0]
     for _ in range(600):
         values.append(rng.choice([-1, 1]) * rng.uniform(1, 2) * 2.0 ** rng.randint(low, high - 1))
@@ -115,7 +115,8 @@ def test_normalise_floats(dtype, normalize):
     rng = np.random.default_rng(2)
     for trial in range(60):
         d = int(rng.integers(1, 200))
-        values = (rng.standard_normal(d) * 2.0 ** (0 if dtype is np.float16 else trial - 30)).astype(dtype)
+        scale = 1.0 if dtype is np.float16 else 2.0 ** (trial - 30)
+        values = (rng.standard_normal(d) * scale).astype(dtype)
         got = normalize(values)
         assert got == normalised_by_decimals(scaled_by_fractions(values))
         assert ref.is_normalised(got)
@@ -176,7 +177,10 @@ def test_distances_are_exact_to_the_edge_of_admission():
     top = (1 << 30) - 1
     for d in (1, 2, 3, 17):
         peak = min(top, int(((1 << 60) // d) ** 0.5) - 1)
-        rows = [[rng.choice([-peak, peak, rng.randint(-peak, peak)]) for _ in range(d)] for _ in range(30)]
+        rows = [
+            [rng.choice([-peak, peak, rng.randint(-peak, peak)]) for _ in range(d)]
+            for _ in range(30)
+        ]
         rows += [[peak] * d, [-peak] * d]
         for row in rows:
             ref.check_admitted(row)
@@ -193,7 +197,8 @@ def test_knn_orders_by_distance_then_id_bytes():
     ids = ["b", "a", "\u00e9", "Z", "\U0001f600", "\uffee", "near"]
     rows = [[5, 0]] * 6 + [[1, 0]]
     hits = ref.knn("L2", [0, 0], ids, rows, 10)
-    assert hits == [("near", 1)] + [(i, 25) for i in ("Z", "a", "b", "\u00e9", "\uffee", "\U0001f600")]
+    tied = ["Z", "a", "b", "\u00e9", "\uffee", "\U0001f600"]
+    assert hits == [("near", 1)] + [(i, 25) for i in tied]
     assert ref.knn("L2", [0, 0], ids, rows, 2) == hits[:2]
     assert [i for i, _ in ref.knn("DOT", [1, 0], ids, rows, 7)][-1] == "near"
     assert ref.knn("L2", [0, 0], [], [], 3) == []

@@ -46,8 +46,8 @@ SKIPPED_NAMES = re.compile(
     r"-(dbg|dbgsym|doc|docs|data|common|dev-bin|locales?|l10n|i18n|headers|source|udeb|legacy|"
     r"examples|tests?|libs|modules|core|base|extra|gtk[234]?|qt[456]?|nox|config|tasks|all|full|"
     r"linux-gnu.*|cross.*|mingw.*|menu|music|theme|defaults|helper|compat|perl)$"
-    r"|^(lib(?!reoffice)|task-|linux-(image|headers)|gcc-|g\+\+-|gfortran-|cpp-|gdc-|gnat-|gm2-|gobjc|"
-    r"gccgo|clang-|llvm-|hunspell-|aspell-|myspell-|mythes-|hyphen-|ispell|w[a-z]+ish$|"
+    r"|^(lib(?!reoffice)|task-|linux-(image|headers)|gcc-|g\+\+-|gfortran-|cpp-|gdc-|gnat-|gm2-|"
+    r"gobjc|gccgo|clang-|llvm-|hunspell-|aspell-|myspell-|mythes-|hyphen-|ispell|w[a-z]+ish$|"
     r"tesseract-ocr-.|debian-(edu|games)|education-|med-|science-|games-|gis-|"
     r"binutils-.|minetest-mod|texlive-lang|postgresql-\d|php\d|openjdk-\d|fcitx.*-table|"
     r"wesnoth-.*|drascula-.|kodi-.*-|ament-|gstreamer1\.0-|python3-oslo|python3-pyqt|"
@@ -73,7 +73,8 @@ TAG_FACETS = (
 
 def read_index(lists, suffix):
     """The decoded bytes of one file that `apt-get update` left in the folder `lists`."""
-    found = [p for p in lists.iterdir() if re.search(r"_debian_dists_[a-z]+_main_" + suffix, p.name)]
+    name = re.compile(r"_debian_dists_[a-z]+_main_" + suffix)
+    found = [path for path in lists.iterdir() if name.search(path.name)]
     if len(found) != 1:
         sys.exit(f"{lists}: expected one index *_main_{suffix}, found {len(found)}")
     return subprocess.run(
@@ -133,7 +134,7 @@ def document(name, description):
             lines.append(line)
     paragraph = re.sub(r"\s+", " ", " ".join(lines)).strip()
     if (list_follows and paragraph[-1:] not in (".", "!", "?")) or paragraph.endswith(":"):
-        paragraph = paragraph[: paragraph.rfind(". ") + 1]  # without the words that lead to the list
+        paragraph = paragraph[: paragraph.rfind(". ") + 1]  # drops what leads to the list
     return f"{name}: {short}. {trim(paragraph, PARAGRAPH_BYTES_MAX)}".strip()
 
 

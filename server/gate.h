@@ -25,8 +25,8 @@ class Metrics;
 // Each role may do what those before it may; an auditor reads only. See docs/operations.md.
 enum class Role : uint8_t { kReader = 1, kAuditor = 2, kWriter = 3, kAdmin = 4 };
 
-// Who calls. `name` is logged as the actor of every entry that the caller makes: the key's name, the common
-// name of a client certificate, or "anonymous".
+// Who calls. `name` is logged as the actor of every entry that the caller makes: the key's name,
+// the common name of a client certificate, or "anonymous".
 struct Caller {
   std::string name;
   Role role = Role::kReader;
@@ -37,9 +37,11 @@ class Gate {
   // `keys` may be null: then everyone is "anonymous" with every role. Both must outlive the gate.
   Gate(const KeyRing* keys, Metrics* metrics);
 
-  // `method` is the RPC's name alone, e.g. "Search". Errors: UNAUTHENTICATED (missing or unknown key),
-  // PERMISSION_DENIED (role too small: names the role needed), each with an ErrorInfo payload.
-  absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context, std::string_view method) const;
+  // `method` is the RPC's name alone, e.g. "Search". Errors: UNAUTHENTICATED (missing or unknown
+  // key), PERMISSION_DENIED (role too small: names the role needed), each with an ErrorInfo
+  // payload.
+  absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
+                               std::string_view method) const;
 
   // Counts one finished RPC: status code and latency, by method.
   void Finished(std::string_view method, const absl::Status& status,

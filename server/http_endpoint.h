@@ -36,8 +36,8 @@ class HttpEndpoint {
     std::function<HealthReport()> health;  // 200 when serving, else 503
   };
 
-  // Listens, on IPv4 (Debian builds civetweb without IPv6). Port 0 takes a free one. UNAVAILABLE: which
-  // address, and why not.
+  // Listens, on IPv4 (Debian builds civetweb without IPv6). Port 0 takes a free one. UNAVAILABLE:
+  // which address, and why not.
   static absl::StatusOr<std::unique_ptr<HttpEndpoint>> Start(const Address& address,
                                                              Content content);
   // Finishes what is being answered and closes.

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
@@ -142,6 +143,8 @@ void PrintError(const absl::Status& status, bool json) {
   if (!details.reason.empty()) absl::StrAppend(&text, " [", Printable(details.reason, 100), "]");
   absl::StrAppend(&text, "\n");
   for (const FieldViolation& violation : details.field_violations) {
+    // The message often is the description with the field before it.
+    if (absl::StrContains(status.message(), violation.description)) continue;
     absl::StrAppend(&text, "  ", Printable(violation.field, 200), ": ",
                     Printable(violation.description, 500), "\n");
   }

@@ -45,12 +45,12 @@ class Digest {
 
 }  // namespace
 
-absl::StatusOr<FileHandle> OpenForReading(const std::string& path) {
+absl::StatusOr<FileHandle> OpenForReading(const std::string& path, bool pipes_allowed) {
   FileHandle file(std::fopen(path.c_str(), "rbe"));
   if (file == nullptr) return FileError("open", path);
   struct stat info;
   if (fstat(fileno(file.get()), &info) != 0) return FileError("read", path);
-  if (!S_ISREG(info.st_mode)) {
+  if (!S_ISREG(info.st_mode) && !(pipes_allowed && S_ISFIFO(info.st_mode))) {
     return absl::InvalidArgumentError(absl::StrCat("'", path, "' is not a regular file"));
   }
   return file;
@@ -63,7 +63,7 @@ absl::StatusOr<uint64_t> FileSize(const std::string& path) {
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) {
-  absl::StatusOr<FileHandle> file = OpenForReading(path);
+  absl::StatusOr<FileHandle> file = OpenForReading(path, true);
   if (!file.ok()) return file.status();
   std::string content;
   std::vector<char> chunk(kChunkBytes);

@@ -21,11 +21,11 @@ struct FileCloser {
 };
 using FileHandle = std::unique_ptr<std::FILE, FileCloser>;
 
-// Opens a regular file for reading.
-absl::StatusOr<FileHandle> OpenForReading(const std::string& path);
+// Opens a regular file, or where allowed a pipe, for reading.
+absl::StatusOr<FileHandle> OpenForReading(const std::string& path, bool pipes_allowed = false);
 absl::StatusOr<uint64_t> FileSize(const std::string& path);
 
-// The whole file, at most `bytes_max`.
+// The whole file or pipe, at most `bytes_max`.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max);
 
 // SHA-256 of the content, 32 bytes. `on_bytes` is told how many bytes have been read; may be empty.

@@ -314,10 +314,10 @@ TEST(Logging, Text) {
   EXPECT_EQ(FormatLogLine(LogFormat::kText, "hello",
                           {{"path", "/a/b:1"},
                            {"none", ""},
-                           {"forged", "x\nerror y=z"},
+                           {"forged", "x\nerror"},
                            {"pair", "a=b"},
                            {"count", 3}}),
-            "hello path=/a/b:1 none=\"\" forged=\"x\\nerror y=z\" pair=\"a=b\" count=3");
+            "hello path=/a/b:1 none=\"\" forged=\"x\\nerror\" pair=\"a=b\" count=3");
 }
 
 }  // namespace

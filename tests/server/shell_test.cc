@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -289,6 +290,64 @@ TEST_F(ShellTest, RestartVerifyAndKill) {
   EXPECT_EQ(Run({"--verify", "--data-dir", data()}, &out, &err), 0) << err;
   EXPECT_THAT(out, MatchesRegex("verified [23] entries, state root " + root + "\n"));
   EXPECT_THAT(err, HasSubstr("verifying: "));
+}
+
+// What was acknowledged before and during a stop is there afterwards; what was not may be.
+TEST_F(ShellTest, StopsUnderLoad) {
+  Process server(scratch_, ServeArguments());
+  const std::string address = server.WaitReady();
+  ASSERT_NE(address, "") << server.Err();
+  std::atomic<int> acknowledged{0};
+  std::atomic<bool> refused{false};
+  std::vector<std::thread> writers;
+  for (int w = 0; w < 4; ++w) {
+    writers.emplace_back([&, w] {
+      const auto channel = Connect(address);
+      for (int i = 0; !refused.load(); ++i) {
+        const std::string name = std::to_string(w) + "-" + std::to_string(i);
+        if (CreateCollection(channel, name).ok()) {
+          ++acknowledged;
+        } else {
+          refused.store(true);
+        }
+      }
+    });
+  }
+  while (acknowledged.load() < 50 && !refused.load()) std::this_thread::yield();
+  EXPECT_FALSE(refused.load());
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0) << server.Err();
+  for (std::thread& writer : writers) writer.join();
+  Process again(scratch_, ServeArguments());
+  ASSERT_NE(again.WaitReady(), "") << again.Err();
+  EXPECT_GE(std::stoi(again.log_index()), acknowledged.load());
+  EXPECT_LE(std::stoi(again.log_index()), acknowledged.load() + 4);
+}
+
+TEST_F(ShellTest, ASecondSignalEndsAtOnce) {
+  Process server(scratch_, ServeArguments());
+  const std::string address = server.WaitReady();
+  ASSERT_NE(address, "") << server.Err();
+  std::thread waiting([&address] {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(50));
+    stele::v1::ListCollectionsRequest request;
+    request.set_min_index(1'000'000);
+    stele::v1::ListCollectionsResponse response;
+    EXPECT_FALSE(stele::v1::CollectionService::NewStub(Connect(address))
+                     ->ListCollections(&context, request, &response)
+                     .ok());
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  server.Signal(SIGTERM);
+  EXPECT_TRUE(server.WaitForErr("stopping"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_TRUE(server.IsRunning()) << "a call that runs was not waited for";
+  const auto began = Clock::now();
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 128 + SIGTERM);
+  EXPECT_LT(Clock::now() - began, std::chrono::seconds(5));
+  waiting.join();
 }
 
 TEST_F(ShellTest, DirectoryInUse) {

@@ -236,7 +236,8 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::OpenLocked(const Options& opti
   journal->stats_.damaged_slots = static_cast<uint64_t>(watermark->damaged_slots);
   if (options.read_only) return journal;
 
-  // What was recovered beyond the watermark may never have been synced.
+  // What was recovered beyond the watermark may never have been synced. RocksDB flushes what it
+  // recovers; that is its choice, not its promise.
   const absl::Status flushed = journal->rows_->Flush();
   if (!flushed.ok()) return flushed;
   absl::StatusOr<std::unique_ptr<WatermarkFile>> file =

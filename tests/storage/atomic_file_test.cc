@@ -124,8 +124,8 @@ TEST(AtomicFileTest, EveryFailedOperationLeavesOldOrNew) {
 TEST(AtomicFileTest, PowerLossAtEveryOperation) {
   const std::string bytes = TestBytes(1, 2'500'000);
   std::mt19937_64 random(20);
-  for (const PowerLoss loss :
-       {PowerLoss::kDrop, PowerLoss::kKeep, PowerLoss::kTorn, PowerLoss::kZeros}) {
+  for (const PowerLoss loss : {PowerLoss::kDrop, PowerLoss::kKeep, PowerLoss::kTorn,
+                               PowerLoss::kZeros, PowerLoss::kScattered}) {
     for (uint64_t last = 0;; ++last) {
       TemporaryDirectory directory;
       TemporaryDirectory graveyard;

@@ -165,6 +165,7 @@ void FaultFileSystem::NoteSync(const std::string& path) {
   const auto file = files_.find(path);
   if (file == files_.end()) return;
   file->second.synced_size = file->second.size;
+  file->second.synced = true;
   file->second.overwrites.clear();
 }
 
@@ -210,7 +211,7 @@ IOStatus FaultFileSystem::NewRandomRWFile(const std::string& path,
   const std::lock_guard lock(mutex_);
   if (!files_.contains(normal)) {
     const uint64_t size = fs::file_size(normal);
-    files_[normal] = File{size, size, {}};
+    files_[normal] = File{size, size, true, {}};
   }
   return status;
 }
@@ -304,14 +305,15 @@ void FaultFileSystem::Undo(const NameChange& change) {
       if (fs::exists(Parent(change.path))) fs::create_directory(change.path);
       break;
     case FileOperation::kRename:
-      if (fs::exists(change.path) && fs::exists(Parent(change.from))) {
+      if (fs::exists(change.path) && !fs::exists(change.from) && fs::exists(Parent(change.from))) {
         fs::rename(change.path, change.from);
       }
       break;
     default:
       break;
   }
-  if (!change.grave.empty() && fs::exists(change.grave) && fs::exists(Parent(change.path))) {
+  if (!change.grave.empty() && fs::exists(change.grave) && !fs::exists(change.path) &&
+      fs::exists(Parent(change.path))) {
     fs::rename(change.grave, change.path);
   }
 }
@@ -320,20 +322,36 @@ void FaultFileSystem::LoseBytes(const std::string& path, const File& file, Power
                                 std::mt19937_64& random) {
   const uint64_t lost_max = file.size - std::min(file.size, file.synced_size);
   uint64_t kept = 0;
-  if (loss == PowerLoss::kTorn) kept = random() % (lost_max + 1);
+  const bool torn = loss == PowerLoss::kTorn || loss == PowerLoss::kScattered;
+  if (torn) kept = random() % (lost_max + 1);
   if (lost_max > 0) {
     fs::resize_file(path, file.synced_size + kept);
     if (loss == PowerLoss::kZeros) fs::resize_file(path, file.size);
   }
   for (auto write = file.overwrites.rbegin(); write != file.overwrites.rend(); ++write) {
     std::string bytes = write->old_bytes;
-    if (loss == PowerLoss::kTorn) {
+    if (torn) {
       bytes.replace(0, random() % (bytes.size() + 1), "");
       bytes = write->new_bytes.substr(0, write->new_bytes.size() - bytes.size()) + bytes;
     } else if (loss == PowerLoss::kZeros) {
       bytes.assign(bytes.size(), '\0');
     }
     WriteAt(path, write->offset, bytes);
+  }
+}
+
+void FaultFileSystem::LoseNames(PowerLoss loss, std::mt19937_64& random) {
+  const size_t kept = random() % (changes_.size() + 1);
+  for (size_t i = changes_.size(); i-- > 0;) {
+    const NameChange& change = changes_[i];
+    bool lost = loss == PowerLoss::kDrop || i >= kept;
+    if (loss == PowerLoss::kScattered) {
+      const auto file = files_.find(change.path);
+      const bool covered =
+          change.operation == FileOperation::kCreate && file != files_.end() && file->second.synced;
+      lost = !covered && random() % 2 == 0;
+    }
+    if (lost) Undo(change);
   }
 }
 
@@ -345,11 +363,7 @@ void FaultFileSystem::LosePower(PowerLoss loss, std::mt19937_64& random) {
     for (const auto& [path, file] : files_) {
       if (fs::exists(path)) LoseBytes(path, file, loss, random);
     }
-    const size_t kept = loss == PowerLoss::kDrop ? 0 : random() % (changes_.size() + 1);
-    while (changes_.size() > kept) {
-      Undo(changes_.back());
-      changes_.pop_back();
-    }
+    LoseNames(loss, random);
   }
   files_.clear();
   changes_.clear();

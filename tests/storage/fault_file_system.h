@@ -35,10 +35,13 @@ enum class FileOperation {
 
 // What becomes of bytes and names that were not synced.
 enum class PowerLoss {
-  kDrop,   // all gone
-  kKeep,   // all there: the process died, the disk did not
-  kTorn,   // any prefix of a file's bytes, any prefix of the changes of names
-  kZeros,  // sizes are there, bytes are zero
+  kDrop,       // all gone
+  kKeep,       // all there: the process died, the disk did not
+  kTorn,       // any prefix of a file's bytes, any prefix of the changes of names
+  kZeros,      // sizes are there, bytes are zero; any prefix of the changes of names
+  kScattered,  // any prefix of a file's bytes, any subset of the changes of names, but the
+               // sync of a new file covers its name, as on ext4, XFS and Btrfs; RocksDB relies on
+               // it
 };
 
 class FaultFileSystem : public rocksdb::FileSystemWrapper {
@@ -96,6 +99,7 @@ class FaultFileSystem : public rocksdb::FileSystemWrapper {
   struct File {
     uint64_t synced_size = 0;
     uint64_t size = 0;
+    bool synced = false;  // at least once
     std::vector<Overwrite> overwrites;
   };
   struct NameChange {
@@ -107,6 +111,7 @@ class FaultFileSystem : public rocksdb::FileSystemWrapper {
 
   std::string NextGrave();
   void MoveFiles(const std::string& from, const std::string& to);
+  void LoseNames(PowerLoss loss, std::mt19937_64& random);
   void Undo(const NameChange& change);
   static void LoseBytes(const std::string& path, const File& file, PowerLoss loss,
                         std::mt19937_64& random);

@@ -107,7 +107,7 @@ TEST_P(PowerLossTest, AtEveryOperation) {
 
 INSTANTIATE_TEST_SUITE_P(Losses, PowerLossTest,
                          ::testing::Values(PowerLoss::kDrop, PowerLoss::kKeep, PowerLoss::kTorn,
-                                           PowerLoss::kZeros));
+                                           PowerLoss::kZeros, PowerLoss::kScattered));
 
 }  // namespace
 }  // namespace stele::storage

@@ -12,9 +12,17 @@ namespace {
 // One line for each member.
 std::string ToText(const nlohmann::json& report) {
   Table table({"VERIFIED", ""});
-  for (const auto& [name, value] : report.items()) {
+  const auto add = [&table](const std::string& name, const nlohmann::json& value) {
     table.AddRow(
-        {name, Printable(value.is_string() ? value.get<std::string>() : value.dump(), 200)});
+        {name, Printable(value.is_string() ? value.get<std::string>() : value.dump(), 1000)});
+  };
+  for (const auto& [name, value] : report.items()) {
+    if (!value.is_array()) {
+      add(name, value);
+      continue;
+    }
+    add(name, value.size());
+    for (const auto& item : value) add("", item);
   }
   return table.Format();
 }

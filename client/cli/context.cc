@@ -29,12 +29,12 @@ absl::StatusOr<std::string> ApiKey(const std::string& file) {
   return std::string(absl::StripAsciiWhitespace(key));
 }
 
-// Says once a second at most why nothing happens.
+// Says after a second, and then now and again, why nothing happens.
 std::function<void(const absl::Status&, absl::Duration)> RetryNotice(const std::string& address) {
-  auto last = std::make_shared<absl::Time>(absl::Now());
-  return [last, address](const absl::Status& error, absl::Duration /*wait*/) {
-    if (absl::Now() - *last < absl::Seconds(1)) return;
-    *last = absl::Now();
+  auto next = std::make_shared<absl::Time>(absl::Now() + absl::Seconds(1));
+  return [next, address](const absl::Status& error, absl::Duration /*wait*/) {
+    if (absl::Now() < *next) return;
+    *next = absl::Now() + absl::Seconds(15);
     std::fprintf(stderr, "stele: %s is unavailable, trying again: %s\n", address.c_str(),
                  Printable(error.message(), 200).c_str());
   };
@@ -144,7 +144,10 @@ void PrintError(const absl::Status& status, bool json) {
   absl::StrAppend(&text, "\n");
   for (const FieldViolation& violation : details.field_violations) {
     // The message often is the description with the field before it.
-    if (absl::StrContains(status.message(), violation.description)) continue;
+    if (absl::StrContains(status.message(), violation.field) &&
+        absl::StrContains(status.message(), violation.description)) {
+      continue;
+    }
     absl::StrAppend(&text, "  ", Printable(violation.field, 200), ": ",
                     Printable(violation.description, 500), "\n");
   }

@@ -2,10 +2,12 @@
 // an argument reaches the server as something else.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/app.h"
@@ -150,6 +152,19 @@ TEST_F(CliTest, ErrorsAsTextNameReasonAndFields) {
   EXPECT_THAT(outcome.err, HasSubstr("query.k"));
   EXPECT_THAT(outcome.err, HasSubstr("key = value"));
   EXPECT_THAT(outcome.err, Not(HasSubstr("\x1b")));
+  // What the message says already is not said twice.
+  server_.failures = {
+      DetailedError(grpc::StatusCode::INVALID_ARGUMENT, "query.k: is 0", "REASON", {}, "query.k")};
+  EXPECT_THAT(Run({"count", "notes"}).err, Not(HasSubstr("query.k: query.k")));
+}
+
+TEST_F(CliTest, ArgumentsFromPipes) {
+  const std::string pipe = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&pipe] { std::ofstream(pipe) << "[0.5, 2]"; });
+  const Json written = RunJson({"upsert", "notes", "--id", "a", "--vector", "@" + pipe});
+  writer.join();
+  EXPECT_EQ(written["inserted_count"], 1);
 }
 
 TEST_F(CliTest, TheKeyComesFromFileOrEnvironment) {

@@ -37,7 +37,7 @@ std::vector<int32_t> Quantized(const std::string& float32) {
   std::vector<uint32_t> bits(float32.size() / 4);
   std::copy_n(float32.data(), float32.size(), reinterpret_cast<char*>(bits.data()));
   std::vector<int32_t> raw(bits.size());
-  index::QuantizeFloat32(bits, raw);
+  (void)index::QuantizeFloat32(bits, raw);
   return raw;
 }
 

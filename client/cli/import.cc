@@ -231,7 +231,8 @@ class Importer {
     if (absl::Now() - last_saved_ >= kSaveInterval) (void)Save();
   }
 
-  // The oldest index at which a row between acknowledged_rows and sent_rows may have been sent.
+  // The saved known_index is the oldest at which a row between acknowledged_rows and sent_rows may
+  // have been sent first.
   absl::Status Save() {
     ResumeState state = state_;
     if (state_.acknowledged_rows >= resumed_sent_rows_) {
@@ -240,6 +241,11 @@ class Importer {
     }
     last_saved_ = absl::Now();
     return SaveResumeFile(resume_path_, state);
+  }
+
+  static std::string WrittenBefore(uint64_t row) {
+    if (row == 0) return "no rows are acknowledged";
+    return absl::StrCat("rows before ", row, " are written");
   }
 
   absl::Status ExplainRejection(const absl::Status& status, const Batch& batch) const {
@@ -257,7 +263,7 @@ class Importer {
       break;
     }
     std::string message =
-        absl::StrCat(place, ": ", status.message(), "; rows before ", batch.begin, " are written");
+        absl::StrCat(place, ": ", status.message(), "; ", WrittenBefore(batch.begin));
     if (details.reason == "REQUEST_TOO_OLD") {
       absl::StrAppend(&message,
                       ". The interrupted import is so old that the server no longer knows "
@@ -267,9 +273,9 @@ class Importer {
   }
 
   absl::Status Explain(const absl::Status& status, absl::string_view advice) const {
-    return WithMessage(status,
-                       absl::StrCat(status.message(), " (rows before ", state_.acknowledged_rows,
-                                    " are written; ", advice, ")"));
+    return WithMessage(
+        status, absl::StrCat(status.message(), " (", WrittenBefore(state_.acknowledged_rows), "; ",
+                             advice, ")"));
   }
 
   Client* const client_;

@@ -87,6 +87,8 @@ void Progress::Update(const ProgressState& state) {
 }
 
 void Progress::Finish() {
+  // Where the end was not known before, it is now.
+  state_.total = state_.done;
   if (has_state_) Draw();
   if (is_terminal_ && drawn_width_ > 0) std::fputc('\n', stderr);
   finished_ = true;

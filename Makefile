@@ -7,7 +7,7 @@ SHELL := /bin/bash
 BUILD := build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build demo test bench image clean
+.PHONY: all setup build demo test bench bench-build image clean
 all: build
 
 setup:
@@ -24,10 +24,15 @@ demo: build
 test: build
 	@cd "$(BUILD)" && ctest --output-on-failure -j $(JOBS)
 
-bench: build
+bench-build: setup
+	@cmake --preset release -DSTELE_BUILD_BENCH=ON >/dev/null
+	@cmake --build --preset release -j $(JOBS)
+	@cmake --preset release -DSTELE_BUILD_BENCH=OFF >/dev/null
+
+bench: bench-build
 	@/usr/bin/python3 bench/run.py --build "$(BUILD)" --out build/bench.json
 
-bench-%: build
+bench-%: bench-build
 	@/usr/bin/python3 bench/run.py --build "$(BUILD)" --out build/bench.json --only $*
 
 image:

@@ -272,8 +272,7 @@ class GateTlsTest : public GateTest {
       options.pem_private_key = client->KeyPem();
       options.pem_cert_chain = client->CertificatePem();
     }
-    return grpc::CreateChannel("localhost:" + std::to_string(server_->address().port),
-                               grpc::SslCredentials(options));
+    return grpc::CreateChannel(server_->address().ToString(), grpc::SslCredentials(options));
   }
 
   const TestCertificate authority_{"Test authority", nullptr};

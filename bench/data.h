@@ -1,6 +1,7 @@
-// Vectors for benchmarks: small random components, the same on every run.
+// What the benchmarks share: vectors, the same on every run, ids and medians.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -35,6 +36,23 @@ inline std::vector<float> RandomVector(Random& random, uint32_t dimension) {
 
 inline std::string Float32Bytes(const std::vector<float>& vector) {
   return {reinterpret_cast<const char*>(vector.data()), vector.size() * sizeof(float)};
+}
+
+// The first rows of that stream of vectors, as float32 bytes. Loads of more rows begin again.
+constexpr uint64_t kDistinctRows = 10'000;
+inline std::vector<std::string> VectorBytes(uint64_t rows, uint32_t dimension) {
+  Random random(1);
+  std::vector<std::string> vectors;
+  while (vectors.size() < std::min(rows, kDistinctRows)) {
+    vectors.push_back(Float32Bytes(RandomVector(random, dimension)));
+  }
+  return vectors;
+}
+
+// The upper one of the two in the middle. REQUIRES: not empty.
+inline double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 // An id of the length of a UUID.

@@ -2,6 +2,7 @@
 //   engine_bench memory DIMENSION ROWS    bytes a record in memory, everything counted
 //   engine_bench replay DIRECTORY         rate of rebuilding the state from the log
 //   engine_bench load SNAPSHOT            rate of loading a snapshot, beside reading its bytes
+//   engine_bench vectors ROWS DIMENSION   no figure: the vectors of the other programs, as float32
 #include <unistd.h>
 
 #include <chrono>
@@ -104,16 +105,31 @@ int Load(const std::string& path) {
   return 0;
 }
 
+int Vectors(uint64_t rows, uint32_t dimension) {
+  for (const std::string& bytes : VectorBytes(rows, dimension)) {
+    if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) return 1;
+  }
+  return 0;
+}
+
+uint32_t ToDimension(const char* text) {
+  return static_cast<uint32_t>(std::strtoul(text, nullptr, 10));
+}
+
 }  // namespace
 }  // namespace stele::bench
 
 int main(int argc, char** argv) {
   const std::string_view mode = argc > 1 ? argv[1] : "";
   if (mode == "memory" && argc == 4) {
-    return stele::bench::Memory(static_cast<uint32_t>(std::strtoul(argv[2], nullptr, 10)),
+    return stele::bench::Memory(stele::bench::ToDimension(argv[2]),
                                 std::strtoull(argv[3], nullptr, 10));
   }
   if (mode == "replay" && argc == 3) return stele::bench::Replay(argv[2]);
   if (mode == "load" && argc == 3) return stele::bench::Load(argv[2]);
+  if (mode == "vectors" && argc == 4) {
+    return stele::bench::Vectors(std::strtoull(argv[2], nullptr, 10),
+                                 stele::bench::ToDimension(argv[3]));
+  }
   return 2;
 }

@@ -113,10 +113,7 @@ int Main(int argc, char** argv) {
             static_cast<uint32_t>(std::strtoul(argv[5], nullptr, 10)),
             std::strtoull(argv[6], nullptr, 10),
             {}};
-  Random random(1);
-  for (int i = 0; i < 256; ++i) {
-    load.vectors.push_back(Float32Bytes(RandomVector(random, load.dimension)));
-  }
+  load.vectors = VectorBytes(load.rows, load.dimension);
   if (!Create(load)) return 1;
   const auto began = std::chrono::steady_clock::now();
   const bool good = std::string_view(argv[1]) == "ingest" ? Ingest(load) : Writes(load);

@@ -27,11 +27,7 @@ int main(int argc, char** argv) {
   rocksdb::DB* raw = nullptr;
   if (!rocksdb::DB::Open(options, argv[2], &raw).ok()) return 1;
   std::unique_ptr<rocksdb::DB> db(raw);
-  stele::bench::Random random(1);
-  std::vector<std::string> values;
-  for (int i = 0; i < 256; ++i) {
-    values.push_back(stele::bench::Float32Bytes(stele::bench::RandomVector(random, dimension)));
-  }
+  const std::vector<std::string> values = stele::bench::VectorBytes(rows, dimension);
   rocksdb::WriteOptions sync;
   sync.sync = true;
   std::atomic<bool> failed{false};

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Runs the benchmarks and compares each with something measured in the same run.
+"""Runs the benchmarks, each beside something measured in the same run, and prints a table.
 
-    run.py --build BUILD_DIRECTORY --out bench.json [--only NAME] [--full]
+    run.py --build BUILD_DIRECTORY --out bench.json [--only NAME] [--full] [--rounds N]
 
-NAMES: ingest, write, replay, search, memory, reference. --full: ingest up to 1M rows. Writes a list of
-{name, value, unit, against, ratio, target, at_most} and prints it as a table. A and B run in turn, and
-medians are compared, since machines are noisy.
+NAMES: kernel, ingest, growth, write, replay, search, memory, reference. --full: growth up to 1M records
+instead of 200k. Writes a list of {name, value, unit, against, ratio, target, at_most}: `value` against
+what `against` says, a target for `ratio`, which is an upper bound where `at_most` is set.
+
+A and B run in turn, several times; the ratio is the median of the ratios of the rounds, and their
+range stands beside it, because machines are shared and noisy. docs/benchmarks.md explains each figure.
 """
 
 import argparse
@@ -20,203 +23,295 @@ import sys
 import tempfile
 import time
 
-ROUNDS = 3
+BATCH = 256
 
 
 class Bench:
-    def __init__(self, build, full):
-        self.build = pathlib.Path(build).resolve()
-        self.full = full
-        self.rows = []
+    """Programs, scratch directories and results of one run."""
+
+    def __init__(self, options):
+        self.build = pathlib.Path(options.build).resolve()
+        self.full = options.full
+        self.rounds = options.rounds
+        self.results = []
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=self.build))
-        self.count = 0
 
     def directory(self):
-        self.count += 1
-        path = self.work / str(self.count)
-        path.mkdir()
-        return path
+        return pathlib.Path(tempfile.mkdtemp(dir=self.work))
 
     def run(self, program, *arguments):
+        """A program's output: a number or an object."""
         done = subprocess.run([str(self.build / program), *map(str, arguments)],
-                              capture_output=True, text=True, check=False)
+                              capture_output=True, text=True, timeout=1800, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"{program} {arguments}: exit {done.returncode}: {done.stderr[-500:]}")
-        return done.stdout.strip()
+            raise RuntimeError(f"{program} {' '.join(map(str, arguments))}: exit {done.returncode}: "
+                               f"{done.stderr[-500:]}")
+        return json.loads(done.stdout)
 
-    def report(self, name, value, unit, against, ratio, target=None, at_most=False):
-        self.rows.append({"name": name, "value": round(value, 4), "unit": unit, "against": against,
-                          "ratio": None if ratio is None else round(ratio, 4), "target": target,
-                          "at_most": at_most})
-        met = ""
-        if target is not None and ratio is not None:
+    def report(self, name, value, unit, against, ratio=None, target=None, at_most=False):
+        self.results.append({"name": name, "value": round(value, 3), "unit": unit, "against": against,
+                             "ratio": None if ratio is None else round(ratio, 4), "target": target,
+                             "at_most": at_most})
+        bound, met = "", ""
+        if target is not None:
+            bound = f"{'<=' if at_most else '>='} {target:g}"
             met = "met" if (ratio <= target if at_most else ratio >= target) else "MISSED"
-        bound = "" if target is None else f"{'<=' if at_most else '>='} {target}"
-        print(f"{name:34} {value:14,.1f} {unit:12} {'' if ratio is None else f'{ratio:8.3f}'} "
-              f"{bound:10} {met:7} {against}", flush=True)
+        shown = "" if ratio is None else f"{ratio:8.3f}"
+        print(f"{name:42} {value:12,.1f} {unit:10} {shown:8} {bound:7} {met:6} {against}", flush=True)
+
+    def compare(self, name, pairs, unit, against, target=None):
+        """Pairs of (A, B): reports the median of A and that of A / B."""
+        ratios = sorted(a / b for a, b in pairs)
+        median = statistics.median(a for a, _ in pairs)
+        other = statistics.median(b for _, b in pairs)
+        self.report(name, median, unit,
+                    f"{against}: {other:,.0f}; ratios {ratios[0]:.2f}..{ratios[-1]:.2f}",
+                    statistics.median(ratios), target)
+        return median
 
 
 class Server:
-    """A server process on a data directory of its own."""
+    """A server process with default settings and a data directory of its own."""
 
-    def __init__(self, bench, *flags):
-        self.data = bench.directory() / "data"
-        self.process = subprocess.Popen(
-            [str(bench.build / "server/stele-server"), "--data-dir", str(self.data), "--listen",
-             "127.0.0.1:0", "--http-listen", "", "--log-level", "warn", *flags],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.address = re.search(r"listening on (\S+)", self.process.stdout.readline()).group(1)
+    def __init__(self, bench):
+        self.bench = bench
+        self.root = bench.directory()
+        self.data = self.root / "data"
+        with open(self.root / "log", "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                [str(bench.build / "server/stele-server"), "--data-dir", str(self.data), "--listen",
+                 "127.0.0.1:0", "--http-listen", "", "--log-level", "warn"],
+                stdout=subprocess.PIPE, stderr=log, text=True)
+        ready = re.search(r"listening on (\S+)", self.process.stdout.readline())
+        if ready is None:
+            raise RuntimeError(f"the server did not start: {(self.root / 'log').read_text()[-500:]}")
+        self.address = ready.group(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.root)
+
+    def load(self, kind, collection, rows, dimension, group):
+        return self.bench.run("bench/load_client", kind, self.address, collection, rows, dimension, group)
+
+    def ingest(self, rows, dimension, collection="c"):
+        return self.load("ingest", collection, rows, dimension, BATCH)
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait(120)
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(300)
+
+
+def bare(bench, *arguments):
+    """Rate of bare RocksDB in a fresh directory."""
+    directory = bench.directory()
+    rate = bench.run("bench/rocksdb_baseline", arguments[0], directory / "db", *arguments[1:])
+    shutil.rmtree(directory)
+    return rate
+
+
+def kernel(bench):
+    threads = os.cpu_count()
+    taken = bench.run("bench/kernel_bench", 768, 512, threads)
+    for name in ("l2", "dot"):
+        bench.report(f"exact {name} kernel ({taken['kernel']})", taken[name], "GB/s",
+                     f"reading the same memory, {threads} threads: {taken['read']:.1f}; "
+                     f"memcpy: {taken['copy']:.1f}", taken[name] / taken["read"])
 
 
 def ingest(bench):
-    """Durable ingest, one WriteStream, batches of 256, against synced WriteBatches of bare RocksDB."""
-    rows, dimension = 40_000, 768
-    ours, bare = [], []
-    for _ in range(ROUNDS):
-        bare.append(float(bench.run("bench/rocksdb_baseline", "batches", bench.directory() / "db",
-                                    rows, dimension, 256)))
-        server = Server(bench)
-        ours.append(float(bench.run("bench/load_client", "ingest", server.address, "c", rows,
-                                    dimension, 256)))
-        server.stop()
-        shutil.rmtree(server.data)
-    rate = statistics.median(ours)
-    bench.report("ingest 768-d, 256 a batch", rate, "rows/s", "bare RocksDB, same bytes and syncs",
-                 rate / statistics.median(bare), 0.40)
-    bench.report("ingest 768-d, bytes", rate * dimension * 4 / 1e6, "MB/s", "float32 bytes taken in",
-                 None)
-    many = 1_000_000 if bench.full else 200_000
-    server = Server(bench)
-    first = float(bench.run("bench/load_client", "ingest", server.address, "small", 10_000, 384, 256))
-    bench.run("bench/load_client", "ingest", server.address, "large", many - 10_000, 384, 256)
-    last = float(bench.run("bench/load_client", "ingest", server.address, "small2", 10_000, 384, 256))
-    total = f"{many:,} records held"
-    server.stop()
-    shutil.rmtree(server.data)
-    bench.report(f"ingest 384-d with {total}", last, "rows/s", "the first 10,000", last / first, 0.8)
+    """Durable ingest over one WriteStream; bare RocksDB writes the same bytes, one sync a batch."""
+    rows, dimension, pairs = 40_000, 768, []
+    for _ in range(bench.rounds):
+        baseline = bare(bench, "batches", rows, dimension, BATCH)
+        with Server(bench) as server:
+            pairs.append((server.ingest(rows, dimension), baseline))
+    rate = bench.compare("ingest, 768 d, 256 a batch", pairs, "rows/s", "bare RocksDB", 0.40)
+    bench.report("ingest, 768 d, 256 a batch", rate * dimension * 4 / 1e6, "MB/s", "(float32 taken in)")
+
+
+def growth(bench):
+    """The rate at which 10,000 more rows go in, into an empty server and into a full one."""
+    many, dimension, probe, pairs = 1_000_000 if bench.full else 200_000, 384, 10_000, []
+    with Server(bench) as large:
+        sustained = large.ingest(many, dimension, "filled")
+        for round_ in range(bench.rounds):
+            with Server(bench) as small:
+                first = small.ingest(probe, dimension)
+            pairs.append((large.ingest(probe, dimension, f"more{round_}"), first))
+    bench.compare(f"ingest, 384 d, {many // 1000}k records held", pairs, "rows/s",
+                  "the first 10k of an empty server", 0.8)
+    first = statistics.median(b for _, b in pairs)
+    bench.report(f"ingest, 384 d, all of 0..{many // 1000}k", sustained, "rows/s",
+                 f"the same: {first:,.0f}; with the automatic snapshots", sustained / first)
 
 
 def write(bench):
-    """Single durable writes of 8 clients against 8 threads of synced puts."""
-    rows = 4_000
-    ours, bare = [], []
-    for _ in range(ROUNDS):
-        bare.append(float(bench.run("bench/rocksdb_baseline", "writes", bench.directory() / "db",
-                                    rows, 768, 8)))
-        server = Server(bench)
-        ours.append(float(bench.run("bench/load_client", "writes", server.address, "c", rows, 768, 8)))
-        server.stop()
-    rate = statistics.median(ours)
-    bench.report("single writes, 8 clients", rate, "writes/s", "bare RocksDB, 8 threads of synced puts",
-                 rate / statistics.median(bare), 0.60)
+    """Single durable writes."""
+    rows, dimension = 8_000, 768
+    for clients, target in ((8, 0.60), (1, None)):
+        pairs = []
+        for _ in range(bench.rounds):
+            count = rows if clients > 1 else rows // 4
+            baseline = bare(bench, "writes", count, dimension, clients)
+            with Server(bench) as server:
+                pairs.append((server.load("writes", "c", count, dimension, clients), baseline))
+        bench.compare(f"single writes, 768 d, {clients} clients", pairs, "writes/s",
+                      f"bare RocksDB, synced puts, {clients} threads", target)
 
 
 def replay(bench):
-    """Rebuilding from the log, and loading a snapshot."""
-    rows, dimension = 40_000, 768
-    server = Server(bench)
-    rate = float(bench.run("bench/load_client", "ingest", server.address, "c", rows, dimension, 256))
-    subprocess.run([str(bench.build / "client/cli/stele"), "--address", server.address, "snapshot",
-                    "create"], check=True, capture_output=True)
-    server.stop()
-    taken = statistics.median(json.loads(bench.run("bench/engine_bench", "replay", server.data))["seconds"]
-                              for _ in range(ROUNDS))
-    bench.report("replay from the log", rows / taken, "rows/s", "ingest over gRPC", rows / taken / rate, 2.0)
-    snapshot = sorted((server.data / "snapshots").glob("*.stele"))[-1]
-    loads = [json.loads(bench.run("bench/engine_bench", "load", snapshot)) for _ in range(ROUNDS)]
+    """Rebuilding the state from the log, and loading a snapshot."""
+    rows, dimension, pairs, loads = 40_000, 768, [], []
+    for _ in range(max(3, bench.rounds - 2)):
+        with Server(bench) as server:
+            rate = server.ingest(rows, dimension)
+            subprocess.run([str(bench.build / "client/cli/stele"), "--address", server.address,
+                            "snapshot", "create"], check=True, capture_output=True)
+            server.stop()
+            taken = bench.run("bench/engine_bench", "replay", server.data)
+            pairs.append((rows / taken["seconds"], rate))
+            snapshot = max((server.data / "snapshots").glob("*.stele"))
+            loads.append(bench.run("bench/engine_bench", "load", snapshot))
+    bench.compare("replay from the log, 768 d", pairs, "rows/s", "ingest over gRPC", 2.0)
     speed = statistics.median(load["megabytes"] / load["load_seconds"] for load in loads)
-    bench.report("snapshot load", speed, "MB/s", "300 MB/s", speed / 300, 1.0)
+    reading = statistics.median(load["megabytes"] / load["read_seconds"] for load in loads)
+    bench.report("snapshot load, 768 d", speed, "MB/s", f"300 MB/s; reading the file: {reading:,.0f}",
+                 speed / min(300, reading), 1.0)
+
+
+def search_once(bench, rows, dimension, queries):
+    directory = bench.directory()
+    taken = bench.run("bench/search_bench", directory / "data", rows, dimension, queries)
+    shutil.rmtree(directory)
+    return taken
 
 
 def search(bench):
     for rows, dimension in ((200_000, 384), (50_000, 768)):
-        taken = json.loads(bench.run("bench/search_bench", bench.directory() / "data", rows, dimension, 60))
-        floor = taken["engine_micros"] + taken["empty_micros"]
-        bench.report(f"search {rows // 1000}k x {dimension} over gRPC", taken["grpc_micros"], "us p50",
-                     f"in process {taken['engine_micros']:.0f} + empty call {taken['empty_micros']:.0f}",
-                     taken["grpc_micros"] / floor, 1.15, True)
+        taken = search_once(bench, rows, dimension, 100)
+        within = taken["engine_micros"]
+        bench.report(f"search over gRPC, {rows // 1000}k x {dimension}", taken["grpc_micros"], "us p50",
+                     f"in process: {within:,.0f}; empty call: {taken['empty_micros']:,.0f}",
+                     taken["grpc_micros"] / (within + taken["empty_micros"]), 1.15, True)
+        bench.report(f"search in process, {rows // 1000}k x {dimension}", rows * dimension * 4 / within / 1e3,
+                     "GB/s", "(see the kernels)")
 
 
 def memory(bench):
     for dimension in (384, 768, 1536):
-        taken = json.loads(bench.run("bench/engine_bench", "memory", dimension, 50_000))
-        bench.report(f"memory a record, {dimension} d", taken["counted"], "bytes",
-                     f"float32; resident {taken['resident']:.0f}", taken["counted"] / (4 * dimension))
+        taken = bench.run("bench/engine_bench", "memory", dimension, 50_000)
+        bench.report(f"memory of a record, {dimension} d", taken["counted"], "bytes",
+                     f"float32: {4 * dimension}; grown by: {taken['resident']:,.0f}",
+                     taken["resident"] / (4 * dimension))
 
 
+# Vectors as stele/bench makes them; inserts as its documentation shows, or in batches.
 REFERENCE = r"""
-import json, random, sys, tempfile, time
+import json, sys, tempfile, time
+import numpy
 from valoricore import Valoricore
-rows, dimension, queries = map(int, sys.argv[1:4])
-random.seed(1)
-data = [[random.uniform(-1, 1) for _ in range(dimension)] for _ in range(rows)]
-client = Valoricore(path=tempfile.mkdtemp())
+file, rows, dimension, queries, batch = sys.argv[1], *map(int, sys.argv[2:6])
+data = numpy.fromfile(file, dtype="<f4").reshape(rows, dimension).tolist()
+client = Valoricore(path=tempfile.mkdtemp(dir=sys.argv[6]), max_records=rows + 1, dim=dimension)
 began = time.perf_counter()
-for row in data:
-    client.insert(row)
+for i in range(0, rows, batch):
+    if batch == 1: client.insert(data[i])
+    else: client.insert_batch(data[i:i + batch])
 ingest = rows / (time.perf_counter() - began)
 times = []
-for query in data[:queries]:
+for i in range(queries):
     began = time.perf_counter()
-    client.search(query, k=10)
+    client.search(data[i], k=10)
     times.append(time.perf_counter() - began)
-print(json.dumps({"ingest": ingest, "search": sorted(times)[len(times) // 2]}))
+print(json.dumps({"ingest": ingest, "search_micros": 1e6 * sorted(times)[len(times) // 2]}))
 """
 
 
-def reference(bench):
-    """The reference implementation from PyPI, embedded; ours over gRPC, durable."""
-    rows, dimension = 5_000, 384
+def reference_python(bench):
+    """The python of a virtual environment with the reference in it; None, and why, without."""
     venv = bench.build.parent / "reference-venv"
     python = venv / "bin/python"
+    steps = ([], [str(python), "-c", "import valoricore"])
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "valoricore"], check=True)
-    done = subprocess.run([str(python), "-c", REFERENCE, str(rows), str(dimension), "20"],
-                          capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode != 0:
-        print(f"reference: it did not run: {done.stderr.strip().splitlines()[-1]}")
+        steps = ([sys.executable, "-m", "venv", str(venv)],
+                 [str(python), "-m", "pip", "install", "-q", "valoricore==0.3.1"])
+    for step in filter(None, steps):
+        done = subprocess.run(step, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode != 0:
+            shutil.rmtree(venv, ignore_errors=True)
+            return None, (done.stderr or done.stdout).strip().splitlines()[-1:]
+    return str(python), None
+
+
+def reference(bench):
+    """The reference implementation, embedded, its event log on; ours over gRPC and durable."""
+    dimension, queries = 384, 50
+    python, reason = reference_python(bench)
+    if python is None:
+        print(f"reference: valoricore could not be had: {reason}")
         return
-    theirs = json.loads(done.stdout.strip().splitlines()[-1])
-    server = Server(bench)
-    ours = float(bench.run("bench/load_client", "ingest", server.address, "c", rows, dimension, 256))
-    server.stop()
-    bench.report("ingest beside the reference", ours, "rows/s", f"valoricore {theirs['ingest']:.0f} rows/s",
-                 ours / theirs["ingest"], 10)
-    taken = json.loads(bench.run("bench/search_bench", bench.directory() / "data", rows, dimension, 60))
-    bench.report("search beside the reference", taken["engine_micros"], "us p50",
-                 f"valoricore {theirs['search'] * 1e6:.0f} us", theirs["search"] * 1e6 / taken["engine_micros"], 3)
+    for rows in (2_000, 10_000):
+        file = bench.directory() / "vectors"
+        file.write_bytes(subprocess.run([str(bench.build / "bench/engine_bench"), "vectors", str(rows),
+                                         str(dimension)], check=True, capture_output=True).stdout)
+        inserts, searches = [], []
+        for batch in (1, BATCH):
+            done = subprocess.run([python, "-c", REFERENCE, str(file), str(rows), str(dimension),
+                                   str(queries), str(batch), str(file.parent)],
+                                  capture_output=True, text=True, timeout=400, check=False)
+            if done.returncode != 0:
+                print(f"reference: it did not run: {done.stderr.strip().splitlines()[-1:]}")
+                return
+            theirs = json.loads(done.stdout.strip().splitlines()[-1])
+            with Server(bench) as server:
+                inserts.append((server.ingest(rows, dimension), theirs["ingest"], batch))
+            searches.append((search_once(bench, rows, dimension, queries), theirs["search_micros"]))
+        shutil.rmtree(file.parent)
+        ours, best, batch = min(inserts, key=lambda pair: pair[0] / pair[1])
+        bench.report(f"ingest beside the reference, {rows // 1000}k x {dimension}", ours, "rows/s",
+                     f"valoricore, its faster way ({batch} a call): {best:,.0f}", ours / best, 10)
+        for key, name in (("engine_micros", "in process"), ("grpc_micros", "over gRPC")):
+            ours, best = min(((a[key], b) for a, b in searches), key=lambda pair: pair[1] / pair[0])
+            bench.report(f"search beside the reference, {name}", ours, "us p50",
+                         f"valoricore, in process: {best:,.0f}", best / ours,
+                         3 if name == "in process" else None)
 
 
-BENCHES = {"ingest": ingest, "write": write, "replay": replay, "search": search, "memory": memory,
-           "reference": reference}
+BENCHES = {"kernel": kernel, "ingest": ingest, "growth": growth, "write": write, "replay": replay,
+           "search": search, "memory": memory, "reference": reference}
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--only", choices=sorted(BENCHES))
+    parser.add_argument("--only", choices=list(BENCHES))
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    bench = Bench(options.build, options.full)
+    bench = Bench(options)
+    failed = False
     try:
         for name, run in BENCHES.items():
-            if options.only in (None, name):
-                began = time.monotonic()
-                try:
-                    run(bench)
-                except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-                    print(f"{name}: {error}", file=sys.stderr)
-                print(f"# {name}: {time.monotonic() - began:.0f} s")
+            if options.only not in (None, name):
+                continue
+            began = time.monotonic()
+            try:
+                run(bench)
+            except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+                failed = True
+                print(f"{name}: {error}", file=sys.stderr)
+            print(f"# {name}: {time.monotonic() - began:.0f} s", flush=True)
     finally:
         shutil.rmtree(bench.work, ignore_errors=True)
-        pathlib.Path(options.out).write_text(json.dumps(bench.rows, indent=1) + "\n")
+    pathlib.Path(options.out).write_text(json.dumps(bench.results, indent=1) + "\n", encoding="utf-8")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,7 @@
 // A search over gRPC beside the same search in the process and an empty call.
 //   search_bench DIRECTORY ROWS DIMENSION QUERIES
-// Prints {"grpc_micros", "engine_micros", "empty_micros"}: medians, taken in turn in one run.
+// Prints {"grpc_micros", "engine_micros", "empty_micros"}: medians, taken in turn in one run. Fails
+// if the two searches differ in anything.
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -8,13 +9,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <thread>
 #include <vector>
 
 #include "bench/data.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "index/quantize.h"
-#include "server/admin_service.h"
 #include "server/gate.h"
 #include "server/grpc_server.h"
+#include "server/health_service.h"
 #include "server/memory_service.h"
 #include "server/metrics.h"
 #include "server/recovery.h"
@@ -26,11 +29,6 @@ using std::chrono::steady_clock;
 
 double Micros(steady_clock::time_point began) {
   return std::chrono::duration<double, std::micro>(steady_clock::now() - began).count();
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 std::vector<int32_t> Quantized(const std::string& float32) {
@@ -76,6 +74,77 @@ bool Fill(server::Engine& engine, uint64_t rows, uint32_t dimension) {
   return true;
 }
 
+// One question, asked in the three ways. In turn, so that what else runs on the machine meets all.
+class Asker {
+ public:
+  Asker(server::Engine* engine, const std::string& address)
+      : engine_(engine),
+        channel_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())),
+        memory_(v1::MemoryService::NewStub(channel_)),
+        health_(grpc::health::v1::Health::NewStub(channel_)) {}
+
+  bool OverGrpc(const std::string& query, v1::SearchResponse* response) {
+    v1::SearchRequest request;
+    request.set_collection("c");
+    request.mutable_query()->mutable_vector()->set_float32(query);
+    request.mutable_query()->set_k(kHits);
+    grpc::ClientContext context;
+    const auto began = steady_clock::now();
+    const bool good = memory_->Search(&context, request, response).ok();
+    over_grpc.push_back(Micros(began));
+    return good;
+  }
+  bool InProcess(const std::string& query, std::vector<index::SearchHit>* hits) {
+    const auto began = steady_clock::now();
+    const std::vector<int32_t> raw = Quantized(query);
+    const auto view = engine_->Read(std::nullopt);
+    const index::SearchQuery search{raw, kHits, nullptr, std::nullopt};
+    auto found = engine_->Search(*view, *view->FindCollection("c"), {&search, 1}, nullptr);
+    in_process.push_back(Micros(began));
+    if (!found.ok()) return false;
+    *hits = std::move(found->front());
+    return true;
+  }
+  bool Empty() {
+    grpc::ClientContext context;
+    grpc::health::v1::HealthCheckResponse response;
+    const auto began = steady_clock::now();
+    const bool good = health_->Check(&context, {}, &response).ok();
+    empty.push_back(Micros(began));
+    return good;
+  }
+
+  std::vector<double> over_grpc, in_process, empty;
+
+ private:
+  static constexpr uint32_t kHits = 10;
+  server::Engine* const engine_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<v1::MemoryService::Stub> memory_;
+  const std::unique_ptr<grpc::health::v1::Health::Stub> health_;
+};
+
+bool Ask(Asker& asker, uint64_t queries, uint32_t dimension) {
+  Random random(2);
+  for (uint64_t i = 0; i < queries; ++i) {
+    const std::string query = Float32Bytes(RandomVector(random, dimension));
+    v1::SearchResponse response;
+    std::vector<index::SearchHit> hits;
+    const bool grpc_first = i % 2 == 0;
+    if (grpc_first && !asker.OverGrpc(query, &response)) return false;
+    if (!asker.InProcess(query, &hits) || !asker.Empty()) return false;
+    if (!grpc_first && !asker.OverGrpc(query, &response)) return false;
+    if (hits.size() != static_cast<size_t>(response.hits_size())) return false;
+    for (size_t j = 0; j < hits.size(); ++j) {
+      const v1::Hit& hit = response.hits(static_cast<int>(j));
+      if (hit.distance_raw() != hits[j].distance || hit.record().id() != hits[j].version->id()) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 int Main(int argc, char** argv) {
   if (argc != 5) return 2;
   server::EngineOptions options;
@@ -89,52 +158,21 @@ int Main(int argc, char** argv) {
 
   server::Metrics metrics("bench", "bench");
   const server::Gate gate(nullptr, &metrics);
-  server::Executor executor(2, 64);
+  server::Executor executor(std::max(2u, std::thread::hardware_concurrency()), 64);
   server::MemoryService memory(engine->get(), &gate, &executor);
-  server::AdminService admin(engine->get(), &gate, &executor);
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&memory);
-  builder.RegisterService(&admin);
-  const auto server = builder.BuildAndStart();
-  const auto channel =
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials());
-  auto memory_stub = v1::MemoryService::NewStub(channel);
-  auto admin_stub = v1::AdminService::NewStub(channel);
-
-  Random random(2);
-  std::vector<double> over_grpc, in_process, empty;
-  const uint64_t queries = std::strtoull(argv[4], nullptr, 10);
-  for (uint64_t i = 0; i < queries; ++i) {
-    const std::string query = Float32Bytes(RandomVector(random, dimension));
-    v1::SearchRequest request;
-    v1::SearchResponse response;
-    request.set_collection("c");
-    request.mutable_query()->mutable_vector()->set_float32(query);
-    request.mutable_query()->set_k(10);
-    auto began = steady_clock::now();
-    grpc::ClientContext search_context;
-    if (!memory_stub->Search(&search_context, request, &response).ok()) return 1;
-    over_grpc.push_back(Micros(began));
-
-    began = steady_clock::now();
-    const std::vector<int32_t> raw = Quantized(query);
-    const auto view = (*engine)->Read(std::nullopt);
-    const index::SearchQuery search{raw, 10, nullptr, std::nullopt};
-    const auto hits = (*engine)->Search(*view, *view->FindCollection("c"), {&search, 1}, nullptr);
-    in_process.push_back(Micros(began));
-    if (!hits.ok() || (*hits)[0][0].distance != response.hits(0).distance_raw()) return 1;
-
-    began = steady_clock::now();
-    v1::GetServerInfoResponse info;
-    grpc::ClientContext info_context;
-    if (!admin_stub->GetServerInfo(&info_context, {}, &info).ok()) return 1;
-    empty.push_back(Micros(began));
-  }
+  server::HealthService health;
+  server::GrpcServer::Options serving;
+  serving.listen = *server::ParseAddress("127.0.0.1:0");
+  serving.credentials = grpc::InsecureServerCredentials();
+  serving.memory_bytes_max = uint64_t{1} << 30;
+  serving.services = {&memory, &health};
+  const auto server = server::GrpcServer::Start(serving);
+  if (!server.ok()) return 1;
+  health.SetServing(true);
+  Asker asker(engine->get(), (*server)->address().ToString());
+  if (!Ask(asker, std::strtoull(argv[4], nullptr, 10), dimension)) return 1;
   std::printf("{\"grpc_micros\": %.1f, \"engine_micros\": %.1f, \"empty_micros\": %.1f}\n",
-              Median(over_grpc), Median(in_process), Median(empty));
-  server->Shutdown();
+              Median(asker.over_grpc), Median(asker.in_process), Median(asker.empty));
   return 0;
 }
 

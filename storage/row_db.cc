@@ -26,12 +26,6 @@ constexpr size_t kBlockCacheBytes = 64 * kMebibyte;
 constexpr size_t kBlockBytes = 16 * 1024;
 constexpr int kOpenFilesMax = 512;
 
-class NullLogger : public rocksdb::Logger {
- public:
-  using rocksdb::Logger::Logv;
-  void Logv(const char*, va_list) override {}
-};
-
 rocksdb::DBOptions DatabaseOptions(rocksdb::Env* env, RowDb::Mode mode) {
   rocksdb::DBOptions options;
   options.env = env;
@@ -54,7 +48,6 @@ rocksdb::DBOptions DatabaseOptions(rocksdb::Env* env, RowDb::Mode mode) {
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   options.max_log_file_size = kMebibyte;
   options.keep_log_file_num = 2;
-  if (mode == RowDb::Mode::kRead) options.info_log = std::make_shared<NullLogger>();
   return options;
 }
 

@@ -105,6 +105,34 @@ TEST_P(PowerLossTest, AtEveryOperation) {
   EXPECT_GT(points, 100u);
 }
 
+// Around the rename that makes a directory a data directory, whatever subset of the renames the
+// disk kept: there is a log or there is none.
+TEST(PowerLossInCreationTest, AroundTheLastRename) {
+  std::mt19937_64 random(Seed());
+  for (uint64_t draw = 0; draw < 48; ++draw) {
+    const uint64_t after = draw % 3;  // operations carried out from that rename on
+    SCOPED_TRACE("draw " + std::to_string(draw));
+    TemporaryDirectory place;
+    std::filesystem::create_directory(place / "graveyard");
+    const auto file_system = std::make_shared<FaultFileSystem>(place / "graveyard");
+    uint64_t since = 0;
+    file_system->SetHook([&](uint64_t, FileOperation operation, const std::string& path) {
+      const bool begins = operation == FileOperation::kRename && path == place / "data/FORMAT";
+      if (begins || since > 0) ++since;
+      return since <= after ? rocksdb::IOStatus::OK() : rocksdb::IOStatus::IOError("no power");
+    });
+    Journal::Options options;
+    options.directory = place / "data";
+    options.file_system = file_system;
+    EXPECT_FALSE(Journal::Create(options, TestLogId(), kBase).ok());
+    EXPECT_GT(since, after);
+    file_system->LosePower(PowerLoss::kScattered, random);
+    options.file_system = nullptr;
+    ExpectWhole(options, Progress());
+    if (HasFatalFailure()) break;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Losses, PowerLossTest,
                          ::testing::Values(PowerLoss::kDrop, PowerLoss::kKeep, PowerLoss::kTorn,
                                            PowerLoss::kZeros, PowerLoss::kScattered));

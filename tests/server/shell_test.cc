@@ -263,6 +263,7 @@ TEST_F(ShellTest, SigintStopsToo) {
   Process server(scratch_, ServeArguments());
   ASSERT_NE(server.WaitReady(), "") << server.Err();
   server.Signal(SIGUSR2);  // means nothing
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
   server.Signal(SIGINT);
   EXPECT_EQ(server.Wait(), 0);
 }

@@ -1,7 +1,9 @@
 // Load on a running server, over gRPC.
 //   load_client ingest ADDRESS COLLECTION ROWS DIMENSION BATCH    one WriteStream, float32 vectors
 //   load_client writes ADDRESS COLLECTION ROWS DIMENSION CLIENTS  one row a request, closed loops
-// Makes the collection if need be. Prints rows a second.
+//   load_client calls ADDRESS COLLECTION ROWS DIMENSION CLIENTS   the same with calls that do
+//   nothing
+// Makes the collection if need be. Prints rows (calls) a second.
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "bench/data.h"
+#include "stele/v1/admin_service.grpc.pb.h"
 #include "stele/v1/collection_service.grpc.pb.h"
 #include "stele/v1/memory_service.grpc.pb.h"
 
@@ -84,25 +87,43 @@ bool Ingest(const Load& load) {
   return stream->Finish().ok() && !failed;
 }
 
-bool Writes(const Load& load) {
+bool Write(const Load& load, v1::MemoryService::Stub& stub, uint64_t row) {
+  v1::WriteRequest request;
+  v1::WriteResponse response;
+  request.set_request_id(RequestId(row));
+  load.FillRow(row, request.add_operations());
+  grpc::ClientContext context;
+  return stub.Write(&context, request, &response).ok();
+}
+
+bool EmptyCall(const Load& /*load*/, v1::AdminService::Stub& stub, uint64_t /*row*/) {
+  v1::GetServerInfoResponse response;
+  grpc::ClientContext context;
+  return stub.GetServerInfo(&context, {}, &response).ok();
+}
+
+// Every client waits for the answer before it goes on, on a connection of its own.
+template <typename Service, typename Call>
+bool InClosedLoops(const Load& load, Call&& call) {
   std::atomic<uint64_t> next{0};
   std::atomic<bool> failed{false};
   std::vector<std::thread> clients;
   for (uint64_t client = 0; client < load.group; ++client) {
     clients.emplace_back([&, client] {
-      auto stub = v1::MemoryService::NewStub(load.Connect(static_cast<int>(client)));
+      const auto stub = Service::NewStub(load.Connect(static_cast<int>(client)));
       for (uint64_t row = next++; row < load.rows; row = next++) {
-        v1::WriteRequest request;
-        v1::WriteResponse response;
-        request.set_request_id(RequestId(row));
-        load.FillRow(row, request.add_operations());
-        grpc::ClientContext context;
-        if (!stub->Write(&context, request, &response).ok()) failed = true;
+        if (!call(load, *stub, row)) failed = true;
       }
     });
   }
   for (std::thread& client : clients) client.join();
   return !failed;
+}
+
+bool Run(std::string_view mode, const Load& load) {
+  if (mode == "ingest") return Ingest(load);
+  if (mode == "writes") return InClosedLoops<v1::MemoryService>(load, Write);
+  return mode == "calls" && InClosedLoops<v1::AdminService>(load, EmptyCall);
 }
 
 int Main(int argc, char** argv) {
@@ -116,7 +137,7 @@ int Main(int argc, char** argv) {
   load.vectors = VectorBytes(load.rows, load.dimension);
   if (!Create(load)) return 1;
   const auto began = std::chrono::steady_clock::now();
-  const bool good = std::string_view(argv[1]) == "ingest" ? Ingest(load) : Writes(load);
+  const bool good = Run(argv[1], load);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   if (!good) return 1;
   std::printf("%.1f\n", static_cast<double>(load.rows) / took.count());

@@ -22,7 +22,7 @@ absl::string_view View(std::string_view text) { return {text.data(), text.size()
 // `where` says which source gave the value, e.g. "flag --listen".
 absl::Status Apply(const Setting& setting, std::string_view text, const std::string& where,
                    Config* config) {
-  const absl::Status status = setting.apply(text, config);
+  absl::Status status = setting.apply(text, config);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", status.message()));
 }
@@ -88,7 +88,7 @@ absl::Status ApplyEnvironment(const Environment& environment, Config* config) {
     const std::string name = EnvironmentName(setting.name);
     const char* value = environment(name.c_str());
     if (value == nullptr) continue;
-    const absl::Status status =
+    absl::Status status =
         Apply(setting, value, absl::StrCat("environment variable ", name), config);
     if (!status.ok()) return status;
   }

@@ -74,8 +74,9 @@ absl::Status StorePath(std::string_view text, bool may_be_empty, std::string* fi
 
 absl::Status ApplyListen(std::string_view text, Config* config) {
   absl::StatusOr<Address> address = ParseAddress(text);
-  if (address.ok()) config->listen = *std::move(address);
-  return address.status();
+  if (!address.ok()) return address.status();
+  config->listen = *std::move(address);
+  return absl::OkStatus();
 }
 
 absl::Status ApplyHttpListen(std::string_view text, Config* config) {

@@ -1,16 +1,21 @@
 // Figures of the engine without gRPC, one JSON object a line on standard output.
 //   engine_bench memory DIMENSION ROWS    bytes a record in memory, everything counted
+//   engine_bench writes DIRECTORY ROWS DIMENSION THREADS   rate of single durable writes
 //   engine_bench replay DIRECTORY         rate of rebuilding the state from the log
 //   engine_bench load SNAPSHOT            rate of loading a snapshot, beside reading its bytes
 //   engine_bench vectors ROWS DIMENSION   no figure: the vectors of the other programs, as float32
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <vector>
 
 #include "bench/data.h"
 #include "index/quantize.h"
@@ -74,6 +79,49 @@ int Memory(uint32_t dimension, uint64_t rows) {
   return 0;
 }
 
+bool Write(server::Engine& engine, std::string request_id, index::Operation operation) {
+  server::WriteTask task;
+  task.request_id = std::move(request_id);
+  task.operations.push_back(index::Prepare(std::move(operation)));
+  std::promise<bool> done;
+  engine.Submit(std::move(task), [&](const absl::StatusOr<server::WriteResult>& result) {
+    done.set_value(result.ok());
+  });
+  return done.get_future().get();
+}
+
+int Writes(const std::string& directory, uint64_t rows, uint32_t dimension, uint64_t threads) {
+  server::EngineOptions options;
+  options.data_directory = directory;
+  options.probe_path = server::FindProbe();
+  server::RecoveryReport report;
+  auto engine = server::Engine::Open(options, &report);
+  index::Operation create;
+  create.kind = index::OperationKind::kCreateCollection;
+  create.collection = "c";
+  create.config = {dimension, index::Metric::kL2, ""};
+  if (!engine.ok() || !Write(**engine, "create", std::move(create))) return 1;
+  std::atomic<uint64_t> next{0};
+  std::atomic<bool> failed{false};
+  std::vector<std::thread> writers;
+  const auto began = std::chrono::steady_clock::now();
+  for (uint64_t i = 0; i < threads; ++i) {
+    writers.emplace_back([&] {
+      for (uint64_t row = next++; row < rows; row = next++) {
+        index::Operation upsert;
+        upsert.collection = "c";
+        upsert.id = UuidLike(row);
+        upsert.vector.assign(dimension, static_cast<int32_t>(row));
+        if (!Write(**engine, std::to_string(row), std::move(upsert))) failed = true;
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  if (failed) return 1;
+  std::printf("%.1f\n", static_cast<double>(rows) / Seconds(began));
+  return 0;
+}
+
 int Replay(const std::string& directory) {
   server::EngineOptions options;
   options.data_directory = directory;
@@ -124,6 +172,11 @@ int main(int argc, char** argv) {
   if (mode == "memory" && argc == 4) {
     return stele::bench::Memory(stele::bench::ToDimension(argv[2]),
                                 std::strtoull(argv[3], nullptr, 10));
+  }
+  if (mode == "writes" && argc == 6) {
+    return stele::bench::Writes(argv[2], std::strtoull(argv[3], nullptr, 10),
+                                stele::bench::ToDimension(argv[4]),
+                                std::strtoull(argv[5], nullptr, 10));
   }
   if (mode == "replay" && argc == 3) return stele::bench::Replay(argv[2]);
   if (mode == "load" && argc == 3) return stele::bench::Load(argv[2]);

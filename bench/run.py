@@ -151,17 +151,24 @@ def growth(bench):
 
 
 def write(bench):
-    """Single durable writes."""
-    rows, dimension = 8_000, 768
-    for clients, target in ((8, 0.60), (1, None)):
-        pairs = []
+    """Single durable writes, and what the parts would do alone."""
+    dimension = 768
+    for clients, rows, target in ((8, 8_000, 0.60), (1, 2_000, None)):
+        pairs, engines, calls = [], [], []
         for _ in range(bench.rounds):
-            count = rows if clients > 1 else rows // 4
-            baseline = bare(bench, "writes", count, dimension, clients)
+            baseline = bare(bench, "writes", rows, dimension, clients)
             with Server(bench) as server:
-                pairs.append((server.load("writes", "c", count, dimension, clients), baseline))
-        bench.compare(f"single writes, 768 d, {clients} clients", pairs, "writes/s",
+                pairs.append((server.load("writes", "c", rows, dimension, clients), baseline))
+                calls.append(server.load("calls", "c", 2 * rows, dimension, clients))
+            directory = bench.directory()
+            engines.append((bench.run("bench/engine_bench", "writes", directory / "data", rows, dimension,
+                                      clients), baseline))
+            shutil.rmtree(directory)
+        bench.compare(f"single writes, {clients} clients", pairs, "writes/s",
                       f"bare RocksDB, synced puts, {clients} threads", target)
+        bench.compare(f"single writes, {clients} threads, no gRPC", engines, "writes/s", "the same")
+        bench.report(f"empty calls, {clients} clients", statistics.median(calls), "calls/s",
+                     "(the ceiling that gRPC sets)")
 
 
 def replay(bench):

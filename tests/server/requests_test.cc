@@ -50,18 +50,13 @@ TEST(DraftWrite, EveryKindArrives) {
   v1::WriteRequest request = Good();
   request.set_known_index(77);
   request.set_expected_state_index(0);
-  v1::Operation* insert = request.add_operations();
-  *insert = Upsert("cosine", "a", {3, 4});
-  insert->mutable_insert()->Swap(insert->mutable_upsert());
-  {
-    v1::Operation rebuilt = Upsert("cosine", "a", {3, 4});
-    const v1::RecordInput input = rebuilt.upsert();
-    *rebuilt.mutable_insert() = input;
-    rebuilt.mutable_insert()->set_document("text");
-    (*rebuilt.mutable_insert()->mutable_attributes())["n"].set_int64_value(1);
-    rebuilt.mutable_precondition()->set_must_not_exist(true);
-    *insert = rebuilt;
-  }
+  v1::Operation insert = Upsert("cosine", "a", {3, 4});
+  const v1::RecordInput input = insert.upsert();
+  *insert.mutable_insert() = input;
+  insert.mutable_insert()->set_document("text");
+  (*insert.mutable_insert()->mutable_attributes())["n"].set_int64_value(1);
+  insert.mutable_precondition()->set_must_not_exist(true);
+  *request.add_operations() = insert;
   v1::Operation* update = request.add_operations();
   update->set_collection("l2");
   update->mutable_update_attributes()->set_id("b");

@@ -172,9 +172,9 @@ def write(bench):
 
 
 def replay(bench):
-    """Rebuilding the state from the log, and loading a snapshot."""
-    rows, dimension, pairs, loads = 40_000, 768, [], []
-    for _ in range(max(3, bench.rounds - 2)):
+    """Rebuilding the state from the log, opening included, and loading a snapshot."""
+    rows, dimension, pairs, loads = 200_000, 768, [], []
+    for _ in range(min(3, bench.rounds)):
         with Server(bench) as server:
             rate = server.ingest(rows, dimension)
             subprocess.run([str(bench.build / "client/cli/stele"), "--address", server.address,

@@ -139,7 +139,7 @@ def growth(bench):
     many, dimension, probe, pairs = 1_000_000 if bench.full else 200_000, 384, 10_000, []
     with Server(bench) as large:
         sustained = large.ingest(many, dimension, "filled")
-        for round_ in range(bench.rounds):
+        for round_ in range(2 * bench.rounds):
             with Server(bench) as small:
                 first = small.ingest(probe, dimension)
             pairs.append((large.ingest(probe, dimension, f"more{round_}"), first))

@@ -23,6 +23,13 @@
 namespace stele::bench {
 namespace {
 
+bool Succeeded(const grpc::Status& status) {
+  if (status.ok()) return true;
+  std::fprintf(stderr, "%d: %s\n", static_cast<int>(status.error_code()),
+               status.error_message().c_str());
+  return false;
+}
+
 std::string RequestId(uint64_t number) {
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
   return std::to_string(now) + "-" + std::to_string(number);
@@ -59,7 +66,7 @@ bool Create(const Load& load) {
   grpc::ClientContext context;
   const grpc::Status status = v1::CollectionService::NewStub(load.Connect(0))
                                   ->CreateCollection(&context, request, &response);
-  return status.ok() || status.error_code() == grpc::StatusCode::ALREADY_EXISTS;
+  return status.error_code() == grpc::StatusCode::ALREADY_EXISTS || Succeeded(status);
 }
 
 bool Ingest(const Load& load) {
@@ -70,7 +77,9 @@ bool Ingest(const Load& load) {
   std::thread reader([&] {
     v1::WriteStreamResponse response;
     while (stream->Read(&response)) {
-      if (!response.has_ok()) failed = true;
+      if (response.has_ok()) continue;
+      std::fprintf(stderr, "%s\n", response.error().message().c_str());
+      failed = true;
     }
   });
   v1::WriteStreamRequest message;
@@ -84,7 +93,7 @@ bool Ingest(const Load& load) {
   }
   stream->WritesDone();
   reader.join();
-  return stream->Finish().ok() && !failed;
+  return Succeeded(stream->Finish()) && !failed;
 }
 
 bool Write(const Load& load, v1::MemoryService::Stub& stub, uint64_t row) {
@@ -93,13 +102,13 @@ bool Write(const Load& load, v1::MemoryService::Stub& stub, uint64_t row) {
   request.set_request_id(RequestId(row));
   load.FillRow(row, request.add_operations());
   grpc::ClientContext context;
-  return stub.Write(&context, request, &response).ok();
+  return Succeeded(stub.Write(&context, request, &response));
 }
 
 bool EmptyCall(const Load& /*load*/, v1::AdminService::Stub& stub, uint64_t /*row*/) {
   v1::GetServerInfoResponse response;
   grpc::ClientContext context;
-  return stub.GetServerInfo(&context, {}, &response).ok();
+  return Succeeded(stub.GetServerInfo(&context, {}, &response));
 }
 
 // Every client waits for the answer before it goes on, on a connection of its own.

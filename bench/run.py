@@ -95,7 +95,12 @@ class Server:
         shutil.rmtree(self.root)
 
     def load(self, kind, collection, rows, dimension, group):
-        return self.bench.run("bench/load_client", kind, self.address, collection, rows, dimension, group)
+        try:
+            return self.bench.run("bench/load_client", kind, self.address, collection, rows, dimension,
+                                  group)
+        except RuntimeError as error:
+            log = (self.root / "log").read_text(encoding="utf-8")[-500:]
+            raise RuntimeError(f"{error} (server: {self.process.poll() or 'running'}) {log}") from error
 
     def ingest(self, rows, dimension, collection="c"):
         return self.load("ingest", collection, rows, dimension, BATCH)

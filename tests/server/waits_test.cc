@@ -250,6 +250,9 @@ TEST(History, PageTokensAndIndicesExpire) {
   // A token of another log.
   WireServer other;
   other.Create("c", 1, v1::METRIC_L2);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(other.Write(OneWrite(std::to_string(i), Upsert("c", "c", {1})), &written).ok());
+  }
   EXPECT_EQ(
       DetailsOf(WireServer::Call<Memory>(other.memory.get(), &Memory::ListRecords, list, &page))
           .reason,

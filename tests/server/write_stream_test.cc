@@ -8,7 +8,6 @@
 #include <mutex>
 #include <thread>
 
-#include "server/limits.h"
 #include "tests/server/wire_server.h"
 
 namespace stele::server {
@@ -173,28 +172,40 @@ class Brake {
     EngineOptions options;
     options.clock_micros = [this] {
       std::unique_lock lock(mutex_);
-      waiting_ = held_;
+      ++arrived_;
       changed_.notify_all();
-      changed_.wait(lock, [this] { return !held_; });
+      changed_.wait(lock, [this] { return !held_ || arrived_ <= allowed_; });
       return ++now_;
     };
     return options;
   }
-  void Hold(bool held) {
+  void Hold() {
     const std::lock_guard lock(mutex_);
-    held_ = held;
+    held_ = true;
+    allowed_ = arrived_;
+  }
+  // Lets the entry go that is being held, and holds the next one.
+  void Step() {
+    const std::lock_guard lock(mutex_);
+    ++allowed_;
+    changed_.notify_all();
+  }
+  void Release() {
+    const std::lock_guard lock(mutex_);
+    held_ = false;
     changed_.notify_all();
   }
   void WaitUntilItHolds() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return waiting_; });
+    changed_.wait(lock, [this] { return arrived_ > allowed_; });
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   bool held_ = false;
-  bool waiting_ = false;
+  int arrived_ = 0;
+  int allowed_ = 0;
   int64_t now_ = 0;
 };
 
@@ -206,7 +217,7 @@ void ExpectBounded(int documents, size_t document_bytes, int entries, uint64_t d
   options.engine = brake.Options();
   WireServer server(options);
   server.Create("l2", 2, v1::METRIC_L2);
-  brake.Hold(true);
+  brake.Hold();
   std::thread first([&] {
     v1::WriteResponse response;
     EXPECT_TRUE(server.Write(OneWrite("first", Upsert("l2", "first", {1, 2})), &response).ok());
@@ -237,7 +248,7 @@ void ExpectBounded(int documents, size_t document_bytes, int entries, uint64_t d
     EXPECT_LE(server.engine().stats().queue_bytes, bytes_max);
     if (::testing::Test::HasFailure()) break;
   }
-  brake.Hold(false);
+  brake.Release();
   v1::WriteStreamResponse response;
   for (int i = 0; i < entries; ++i) {
     ASSERT_TRUE(client.Receive(&response));
@@ -250,15 +261,59 @@ void ExpectBounded(int documents, size_t document_bytes, int entries, uint64_t d
 }
 
 TEST(WriteStreamBounds, StopsReadingBeyondSoManyEntries) {
-  ExpectBounded(1, 10, 300, kStreamEntriesMax, kStreamBytesMax);
+  ExpectBounded(1, 10, 300, 64, 64 << 20);
 }
 
 TEST(WriteStreamBounds, StopsReadingBeyondSoManyBytes) {
   // The message that crosses the limit has been read.
   constexpr int kDocuments = 8;
   constexpr size_t kDocumentBytes = 1 << 20;
-  ExpectBounded(kDocuments, kDocumentBytes, 20, kStreamEntriesMax,
-                kStreamBytesMax + (kDocuments + 1) * kDocumentBytes);
+  ExpectBounded(kDocuments, kDocumentBytes, 20, 64, (64 << 20) + (kDocuments + 1) * kDocumentBytes);
+}
+
+void WaitForQueue(WireServer* server, uint64_t depth) {
+  while (server->engine().stats().queue_depth != depth) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+// Whether an entry was executed while its collection was there takes a while to find out; what
+// stands behind it must wait, whatever else is answered meanwhile.
+TEST(WriteStreamOrder, NothingPassesAnEntryInDoubt) {
+  Brake brake;
+  WireServer::Options options;
+  options.engine = brake.Options();
+  WireServer server(options);
+  server.Create("l2", 2, v1::METRIC_L2);
+  brake.Hold();
+  Client client(&server);
+  ASSERT_TRUE(client.Send(Insert("1", "before")));
+  brake.WaitUntilItHolds();
+  // Another's write, on which the engine will be held next, in front of the question.
+  std::thread other([&] {
+    v1::WriteResponse response;
+    EXPECT_TRUE(server.Write(OneWrite("o", Upsert("l2", "other", {1, 2})), &response).ok());
+  });
+  WaitForQueue(&server, 1);
+  ASSERT_TRUE(client.Send(OneWrite("2", Upsert("gone", "x", {1, 2}))));
+  WaitForQueue(&server, 2);
+  ASSERT_TRUE(client.Send(Insert("3", "behind")));
+  brake.Step();
+  v1::WriteStreamResponse response;
+  ASSERT_TRUE(client.Receive(&response));
+  EXPECT_TRUE(response.has_ok());
+  brake.WaitUntilItHolds();
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(server.engine().stats().queue_depth, 0u) << "the entry behind has been submitted";
+  brake.Release();
+  other.join();
+  ASSERT_TRUE(client.Receive(&response));
+  EXPECT_EQ(DetailsOf(response.error()).reason, "COLLECTION_NOT_FOUND");
+  EXPECT_FALSE(client.Receive(&response));
+  EXPECT_EQ(client.Finish().error_code(), grpc::StatusCode::NOT_FOUND);
+  const absl::StatusOr<ReadView> view = server.engine().Read(std::nullopt);
+  EXPECT_NE(view->FindCollection("l2")->Find("before", view->n()), nullptr);
+  EXPECT_EQ(view->FindCollection("l2")->Find("behind", view->n()), nullptr);
 }
 
 TEST_F(WriteStream, CancellationLosesNothingThatWasAcknowledged) {

@@ -122,6 +122,7 @@ absl::Status ListPlan::Run(const Engine& engine, const Stopped& stopped,
   FillPosition(view.position(), response->mutable_position());
   RecordFiller filler(view, **collection, request_->selector(), kReplyBytesMax);
   uint32_t rows = 0;
+  uint32_t returned = 0;
   for (const index::RecordNode* node = (*collection)->records().Seek(page->last.value_or(""));
        node != nullptr; node = node->Next()) {
     if (++rows % kRowsPerCheck == 0 && stopped()) return absl::CancelledError();
@@ -133,7 +134,7 @@ absl::Status ListPlan::Run(const Engine& engine, const Stopped& stopped,
           NextPageToken(engine, view, arguments_, response->records().rbegin()->id()));
       break;
     }
-    if (response->records_size() % kRecordsPerCheck == 0 && stopped()) {
+    if (++returned % kRecordsPerCheck == 0 && stopped()) {
       return absl::CancelledError();
     }
     if (absl::Status status = filler.Fill(*version, response->add_records()); !status.ok()) {

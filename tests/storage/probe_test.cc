@@ -111,18 +111,17 @@ TEST_F(ProbeChildTest, AKilledProbeSaysNothingAboutTheData) {
 }
 
 TEST_F(ProbeChildTest, NoResultIsNotHealth) {
+  // Quoted for the shell: the build directory may have a space in its name.
+  const std::string kProbe = "'" + std::string(STELE_PROBE) + "'";
   EXPECT_EQ(ScriptStatus("exit 0").code(), absl::StatusCode::kInternal);
   EXPECT_EQ(ScriptStatus("exit 3").code(), absl::StatusCode::kInternal);
   EXPECT_EQ(ScriptStatus("echo stele-probe 1").code(), absl::StatusCode::kInternal);
   // A good result before a bad end is none.
-  EXPECT_EQ(ScriptStatus(std::string(STELE_PROBE) + " \"$1\" \"$2\"; kill -ABRT $$").code(),
+  EXPECT_EQ(ScriptStatus(kProbe + " \"$1\" \"$2\"; kill -ABRT $$").code(),
             absl::StatusCode::kDataLoss);
-  EXPECT_EQ(ScriptStatus(std::string(STELE_PROBE) + " \"$1\" \"$2\"; exit 1").code(),
-            absl::StatusCode::kInternal);
+  EXPECT_EQ(ScriptStatus(kProbe + " \"$1\" \"$2\"; exit 1").code(), absl::StatusCode::kInternal);
   // Much noise neither blocks the child nor hides its result.
-  EXPECT_TRUE(
-      ScriptStatus("head -c 1000000 /dev/zero >&2; " + std::string(STELE_PROBE) + " \"$1\" \"$2\"")
-          .ok());
+  EXPECT_TRUE(ScriptStatus("head -c 1000000 /dev/zero >&2; " + kProbe + " \"$1\" \"$2\"").ok());
 }
 
 TEST_F(ProbeChildTest, CannotBeRun) {

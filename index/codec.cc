@@ -48,6 +48,10 @@ Encoder& Encoder::Sized(std::string_view bytes) {
   return U32(static_cast<uint32_t>(bytes.size())).Raw(bytes);
 }
 
+Encoder& Encoder::Id(const LogId& id) {
+  return Raw({reinterpret_cast<const char*>(id.data()), id.size()});
+}
+
 Encoder& Encoder::Components(std::span<const int32_t> components) {
   if constexpr (std::endian::native == std::endian::little) {
     bytes_.append(reinterpret_cast<const char*>(components.data()), components.size_bytes());
@@ -91,6 +95,13 @@ Hash Decoder::Digest() {
   std::string_view bytes = Raw(hash.size());
   if (bytes.size() == hash.size()) std::memcpy(hash.data(), bytes.data(), hash.size());
   return hash;
+}
+
+LogId Decoder::Id() {
+  LogId id{};
+  std::string_view bytes = Raw(id.size());
+  if (bytes.size() == id.size()) std::memcpy(id.data(), bytes.data(), id.size());
+  return id;
 }
 
 std::vector<int32_t> Decoder::Components(uint32_t count) {

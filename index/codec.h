@@ -22,6 +22,7 @@ class Encoder {
   Encoder& Raw(std::string_view bytes);
   Encoder& Sized(std::string_view bytes);
   Encoder& Digest(const Hash& hash) { return Raw(AsBytes(hash)); }
+  Encoder& Id(const LogId& id);
   // Components as little-endian int32, without a count.
   Encoder& Components(std::span<const int32_t> components);
 
@@ -47,6 +48,7 @@ class Decoder {
   std::string_view Raw(size_t size);
   std::string_view Sized(size_t size_max);
   Hash Digest();
+  LogId Id();
   std::vector<int32_t> Components(uint32_t count);
 
   void Fail() {

@@ -70,17 +70,6 @@ void DecodeConfig(Decoder& decoder, CollectionConfig* config) {
   }
 }
 
-LogId DecodeLogId(Decoder& decoder) {
-  LogId id{};
-  std::string_view bytes = decoder.Raw(id.size());
-  if (decoder.ok()) std::copy(bytes.begin(), bytes.end(), id.begin());
-  return id;
-}
-
-std::string_view LogIdBytes(const LogId& id) {
-  return {reinterpret_cast<const char*>(id.data()), id.size()};
-}
-
 void DecodeContent(Decoder& decoder, Operation* operation) {
   switch (operation->kind) {
     case OperationKind::kUpsert:
@@ -104,7 +93,7 @@ void DecodeContent(Decoder& decoder, Operation* operation) {
       return;
     case OperationKind::kRestore:
       operation->rules_version = decoder.U32();
-      operation->parent_log = DecodeLogId(decoder);
+      operation->parent_log = decoder.Id();
       operation->index = decoder.U64();
       operation->log_root = decoder.Digest();
       operation->snapshot_hash = decoder.Digest();
@@ -152,7 +141,7 @@ std::string EncodeOperation(const Operation& operation) {
       encoder.U32(operation.rules_version);
       break;
     case OperationKind::kRestore:
-      encoder.U32(operation.rules_version).Raw(LogIdBytes(operation.parent_log));
+      encoder.U32(operation.rules_version).Id(operation.parent_log);
       encoder.U64(operation.index).Digest(operation.log_root).Digest(operation.snapshot_hash);
       break;
     case OperationKind::kSnapshotSealed:
@@ -232,7 +221,7 @@ PreparedOperation Prepare(Operation operation) {
 
 std::string EncodeHeader(const CommandHeader& header) {
   Encoder encoder;
-  encoder.U8(kHeaderFormat).Raw(LogIdBytes(header.log_id)).U64(header.term);
+  encoder.U8(kHeaderFormat).Id(header.log_id).U64(header.term);
   encoder.U32(header.rules_version).Sized(header.request_id).Sized(header.actor);
   encoder.I64(header.timestamp_micros).I64(header.clock_micros).U64(header.known_index);
   encoder.U8(header.expected_state_index.has_value() ? 1 : 0);
@@ -245,7 +234,7 @@ std::optional<CommandHeader> DecodeHeader(std::string_view bytes) {
   Decoder decoder(bytes);
   CommandHeader header;
   if (decoder.U8() != kHeaderFormat) return std::nullopt;
-  header.log_id = DecodeLogId(decoder);
+  header.log_id = decoder.Id();
   header.term = decoder.U64();
   header.rules_version = decoder.U32();
   header.request_id = decoder.Sized(kRequestIdBytesMax);

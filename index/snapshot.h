@@ -35,8 +35,8 @@ struct SnapshotSection {
   Hash digest{};  // SHA-256 of its bytes
 };
 
-// What a snapshot says of itself.
-struct SnapshotManifest {
+// Where in which log a snapshot stands.
+struct SnapshotPoint {
   LogId log_id{};
   LogIndex log_index = 0;
   LogIndex state_index = 0;
@@ -44,6 +44,10 @@ struct SnapshotManifest {
   int64_t timestamp_micros = 0;
   LogTree log_tree;  // of entries 0..log_index
   Hash state_root{};
+};
+
+// What a snapshot says of itself.
+struct SnapshotManifest : SnapshotPoint {
   Hash versions_hash{};  // over names, ids and versions: what the state root does not cover
   Hash requests_hash{};  // SHA-256 of the requests section
   std::vector<SnapshotSection> sections;
@@ -53,14 +57,7 @@ struct SnapshotManifest {
 Hash SnapshotHash(const SnapshotManifest& manifest);
 
 // What the caller captures between two entries; the rest is read at leisure.
-struct SnapshotBasis {
-  LogId log_id{};
-  LogIndex log_index = 0;
-  LogIndex state_index = 0;
-  uint32_t rules_version = 0;
-  int64_t timestamp_micros = 0;
-  Hash state_root{};
-  LogTree log_tree;
+struct SnapshotBasis : SnapshotPoint {
   RequestLog::View requests;
 };
 

@@ -42,8 +42,7 @@ bool DecodeMetadata(Decoder& decoder, SnapshotManifest* manifest, std::string* e
              " is not known here (known: " + std::to_string(kSnapshotFormat) + ")";
     return false;
   }
-  std::string_view id = decoder.Raw(manifest->log_id.size());
-  std::copy(id.begin(), id.end(), manifest->log_id.begin());
+  manifest->log_id = decoder.Id();
   manifest->log_index = decoder.U64();
   manifest->state_index = decoder.U64();
   manifest->rules_version = decoder.U32();

@@ -4,10 +4,6 @@
 namespace stele::index {
 namespace {
 
-std::string_view LogIdBytes(const LogId& id) {
-  return {reinterpret_cast<const char*>(id.data()), id.size()};
-}
-
 // Collects bytes into pieces for the sink, and the digest and place of each section.
 class SectionWriter {
  public:
@@ -121,7 +117,7 @@ bool WriteDocuments(const Collection& collection, LogIndex n, const DocumentRead
 }  // namespace
 
 void EncodeSnapshotMetadata(const SnapshotManifest& manifest, Encoder& encoder) {
-  encoder.U32(kSnapshotFormat).Raw(LogIdBytes(manifest.log_id));
+  encoder.U32(kSnapshotFormat).Id(manifest.log_id);
   encoder.U64(manifest.log_index).U64(manifest.state_index).U32(manifest.rules_version);
   encoder.I64(manifest.timestamp_micros);
   encoder.U32(static_cast<uint32_t>(manifest.log_tree.frontier().size()));
@@ -138,13 +134,7 @@ Hash SnapshotHash(const SnapshotManifest& manifest) {
 
 bool WriteSnapshot(const StateMachine& state, const SnapshotBasis& basis, const SnapshotSink& sink,
                    const DocumentReader& read_document, SnapshotManifest* manifest) {
-  manifest->log_id = basis.log_id;
-  manifest->log_index = basis.log_index;
-  manifest->state_index = basis.state_index;
-  manifest->rules_version = basis.rules_version;
-  manifest->timestamp_micros = basis.timestamp_micros;
-  manifest->state_root = basis.state_root;
-  manifest->log_tree = basis.log_tree;
+  static_cast<SnapshotPoint&>(*manifest) = basis;
   manifest->sections.clear();
 
   SectionWriter writer(sink, &manifest->sections);

@@ -31,8 +31,7 @@ const RecordVersion* Collection::Find(std::string_view id, LogIndex n) const {
   return node == nullptr ? nullptr : FindVisible(node->payload.newest.Get(), n);
 }
 
-RecordVersion* Collection::Live(std::string_view id) {
-  RecordNode* node = records_.Find(id);
+RecordVersion* Collection::Live(const RecordNode* node) {
   if (node == nullptr) return nullptr;
   RecordVersion* newest = node->payload.newest.Get();
   return newest != nullptr && newest->died.Get() == kNever ? newest : nullptr;

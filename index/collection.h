@@ -53,7 +53,8 @@ class Collection {
   size_t MemoryBytes() const;
 
   // Writer only, from here on.
-  RecordVersion* Live(std::string_view id);
+  // The newest version of a record if it is alive, else null. `node` may be null.
+  static RecordVersion* Live(const RecordNode* node);
   RecordMap& mutable_records() { return records_; }
   VectorStore& mutable_vectors() { return vectors_; }
   SparseTree& tree() { return tree_; }

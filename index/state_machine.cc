@@ -1,6 +1,7 @@
 #include "index/state_machine.h"
 
 #include <algorithm>
+#include <map>
 
 #include "index/check.h"
 #include "index/normalized.h"
@@ -175,27 +176,17 @@ void StateMachine::ExecuteRecords(LogIndex index, const Command& command, ApplyR
     return;
   }
   // Collections in order of name, each once, with the change of its count.
-  std::vector<std::pair<Collection*, int64_t>> touched;
+  std::map<std::string_view, std::pair<Collection*, int64_t>> touched;
   for (size_t i = 0; i < plans.size(); ++i) {
-    const CommitRecord before = result->commit;
-    const size_t effects_before = result->effects.size();
-    PerformOperation(index, static_cast<uint32_t>(i), command.operations[i], plans[i], result);
-    if (result->effects.size() == effects_before) continue;
-    const auto change =
-        static_cast<int64_t>(result->commit.inserted_count - before.inserted_count) -
-        static_cast<int64_t>(result->commit.deleted_count - before.deleted_count);
-    auto place = std::find_if(touched.begin(), touched.end(),
-                              [&](const auto& pair) { return pair.first == plans[i].collection; });
-    if (place == touched.end()) {
-      touched.emplace_back(plans[i].collection, change);
-    } else {
-      place->second += change;
-    }
+    const std::optional<int64_t> change =
+        PerformOperation(index, static_cast<uint32_t>(i), command.operations[i], plans[i], result);
+    if (!change.has_value()) continue;
+    auto& [collection, count_change] = touched[plans[i].collection->name()];
+    collection = plans[i].collection;
+    count_change += *change;
   }
-  std::sort(touched.begin(), touched.end(),
-            [](const auto& a, const auto& b) { return a.first->name() < b.first->name(); });
-  for (const auto& [collection, change] : touched) {
-    FinishCollection(index, collection, change, result);
+  for (const auto& [name, collection_and_change] : touched) {
+    FinishCollection(index, collection_and_change.first, collection_and_change.second, result);
   }
   if (!touched.empty()) ComputeStateRoot();
 }
@@ -220,7 +211,8 @@ StateMachine::Rejection StateMachine::PlanOperation(const PreparedOperation& pre
   const Operation& operation = prepared.operation;
   plan->collection = LiveCollection(operation.collection);
   if (plan->collection == nullptr) return {Outcome::kCollectionNotFound, 0};
-  plan->live = plan->collection->Live(operation.id);
+  plan->node = plan->collection->mutable_records().Find(operation.id);
+  plan->live = Collection::Live(plan->node);
   const LogIndex version = plan->live != nullptr ? plan->live->born() : 0;
   const Rejection refused = CheckPrecondition(operation, plan->live);
   if (refused.outcome != Outcome::kOk) return refused;
@@ -249,24 +241,24 @@ StateMachine::Rejection StateMachine::PlanOperation(const PreparedOperation& pre
   }
 }
 
-void StateMachine::PerformOperation(LogIndex index, uint32_t ordinal,
-                                    const PreparedOperation& prepared, const Plan& plan,
-                                    ApplyResult* result) {
+std::optional<int64_t> StateMachine::PerformOperation(LogIndex index, uint32_t ordinal,
+                                                      const PreparedOperation& prepared,
+                                                      const Plan& plan, ApplyResult* result) {
   const Operation& operation = prepared.operation;
   Collection* collection = plan.collection;
   CommitRecord& commit = result->commit;
   if (operation.kind == OperationKind::kDelete) {
     if (plan.live == nullptr) {
       ++commit.missing_count;
-      return;
+      return std::nullopt;
     }
     Kill(collection, plan.live, index, true);
     collection->tree().Remove(prepared.key);
     result->effects.push_back({Effect::Kind::kRecord, prepared.key, kZeroHash});
     ++commit.deleted_count;
-    return;
+    return -1;
   }
-  RecordNode* node = collection->mutable_records().Find(operation.id);
+  RecordNode* node = plan.node;
   const bool fresh_node = node == nullptr;
   if (fresh_node) node = collection->mutable_records().Prepare(operation.id);
   Hash commitment = prepared.record;
@@ -307,6 +299,7 @@ void StateMachine::PerformOperation(LogIndex index, uint32_t ordinal,
   }
   collection->tree().Put(prepared.key, commitment);
   result->effects.push_back({Effect::Kind::kRecord, prepared.key, commitment});
+  return plan.live != nullptr ? 0 : 1;
 }
 
 void StateMachine::Kill(Collection* collection, RecordVersion* version, LogIndex index,

@@ -95,6 +95,7 @@ class StateMachine {
   // One record operation, checked against the state before the entry.
   struct Plan {
     Collection* collection = nullptr;
+    RecordNode* node = nullptr;  // null where the id was never seen
     RecordVersion* live = nullptr;
     std::string merged_attributes;  // kUpdateAttributes
   };
@@ -124,8 +125,10 @@ class StateMachine {
   void ExecuteRecords(LogIndex index, const Command& command, ApplyResult* result);
   Rejection PlanOperation(const PreparedOperation& prepared, Plan* plan);
   static Rejection CheckPrecondition(const Operation& operation, const RecordVersion* live);
-  void PerformOperation(LogIndex index, uint32_t ordinal, const PreparedOperation& prepared,
-                        const Plan& plan, ApplyResult* result);
+  // Gives the change of the collection's count, or nothing where nothing changed.
+  std::optional<int64_t> PerformOperation(LogIndex index, uint32_t ordinal,
+                                          const PreparedOperation& prepared, const Plan& plan,
+                                          ApplyResult* result);
   void DeleteByFilter(LogIndex index, const Operation& operation, ApplyResult* result);
   void CreateCollection(LogIndex index, const Operation& operation, ApplyResult* result);
   void DropCollection(LogIndex index, const Operation& operation, ApplyResult* result);

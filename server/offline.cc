@@ -7,27 +7,73 @@
 #include "storage/snapshot_store.h"
 
 namespace stele::server {
+namespace {
 
-absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptions& options,
-                             RecoveryReport* report) {
-  auto file = storage::SnapshotFile::Open(snapshot_path);
+// A snapshot file that has passed every check it can pass by itself.
+struct VerifiedSnapshot {
+  std::unique_ptr<storage::SnapshotFile> file;
+  index::SnapshotManifest manifest;
+  Recovered recovered;
+};
+
+absl::StatusOr<VerifiedSnapshot> OpenAndVerify(const std::string& path) {
+  auto file = storage::SnapshotFile::Open(path);
   if (!file.ok()) return file.status();
   auto manifest = ReadManifest(**file);
   if (!manifest.ok()) return manifest.status();
   absl::StatusOr<Recovered> recovered = LoadSnapshot(**file, *manifest, true);
   if (!recovered.ok()) return recovered.status();
+  return VerifiedSnapshot{*std::move(file), *std::move(manifest), *std::move(recovered)};
+}
+
+absl::StatusOr<std::unique_ptr<storage::Journal>> OpenReadOnly(const EngineOptions& options) {
+  storage::Journal::Options journal_options = JournalOptions(options);
+  journal_options.read_only = true;
+  return storage::Journal::Open(journal_options, 0);
+}
+
+absl::StatusOr<RecoveryReport> ReplayJournal(const storage::Journal& journal,
+                                             const std::string& data_directory,
+                                             const ReplayProgress& progress,
+                                             std::optional<index::LogIndex> at_index) {
+  RecoveryReport report;
+  Recovered recovered;
+  if (journal.base_index() == 0) {
+    recovered.state = std::make_unique<index::StateMachine>(SeedOf(journal.log_id().bytes));
+  } else {
+    absl::StatusOr<VerifiedSnapshot> base =
+        OpenAndVerify(SnapshotDirectory(data_directory) + "/" +
+                      storage::SnapshotStore::FileName(journal.base_index() - 1));
+    if (!base.ok()) return base.status();
+    recovered = std::move(base->recovered);
+    report.snapshot_index = base->manifest.log_index;
+  }
+  absl::Status status = Replay(journal, 0, at_index, progress, &recovered, &report);
+  if (!status.ok()) return status;
+  FillReport(recovered, &report);
+  return report;
+}
+
+}  // namespace
+
+absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptions& options,
+                             RecoveryReport* report) {
+  absl::StatusOr<VerifiedSnapshot> snapshot = OpenAndVerify(snapshot_path);
+  if (!snapshot.ok()) return snapshot.status();
+  const index::SnapshotManifest& manifest = snapshot->manifest;
+  const std::string_view bytes = snapshot->file->bytes();
 
   std::vector<storage::CarriedItem> documents;
-  index::ForEachDocument((*file)->bytes(), *manifest,
-                         [&](const index::DocumentRef& document, std::string_view bytes) {
+  index::ForEachDocument(bytes, manifest,
+                         [&](const index::DocumentRef& document, std::string_view content) {
                            std::string item(1, kCarriedDocument);
-                           item.append(bytes);
+                           item.append(content);
                            documents.push_back({document.index, document.ordinal, std::move(item)});
                            return true;
                          });
   size_t next = 0;
   auto journal = storage::Journal::Create(
-      JournalOptions(options), storage::LogId{RandomLogId()}, manifest->log_index + 1,
+      JournalOptions(options), storage::LogId{RandomLogId()}, manifest.log_index + 1,
       [&]() -> absl::StatusOr<std::optional<storage::CarriedItem>> {
         if (next == documents.size()) return std::nullopt;
         return std::move(documents[next++]);
@@ -37,106 +83,71 @@ absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptio
   store_options.directory = SnapshotDirectory(options.data_directory);
   auto store = storage::SnapshotStore::Open(store_options);
   if (!store.ok()) return store.status();
-  auto writer = (*store)->NewWriter(manifest->log_index);
+  auto writer = (*store)->NewWriter(manifest.log_index);
   if (!writer.ok()) return writer.status();
-  absl::Status status = (*writer)->Append((*file)->bytes());
+  absl::Status status = (*writer)->Append(bytes);
   if (status.ok()) status = (*writer)->Commit();
   if (!status.ok()) return status;
 
   index::Operation restore;
   restore.kind = index::OperationKind::kRestore;
   restore.rules_version = index::kRulesVersion;
-  restore.parent_log = manifest->log_id;
-  restore.index = manifest->log_index;
-  restore.log_root = manifest->log_tree.Root();
-  restore.snapshot_hash = index::SnapshotHash(*manifest);
+  restore.parent_log = manifest.log_id;
+  restore.index = manifest.log_index;
+  restore.log_root = manifest.log_tree.Root();
+  restore.snapshot_hash = index::SnapshotHash(manifest);
   const int64_t clock = options.clock_micros ? options.clock_micros() : SystemClockMicros();
-  status = AppendFirstEntry(**journal, std::move(restore), clock, &*recovered);
+  status = AppendFirstEntry(**journal, std::move(restore), clock, &snapshot->recovered);
   report->created = true;
-  report->snapshot_index = manifest->log_index;
-  FillReport(*recovered, report);
+  report->snapshot_index = manifest.log_index;
+  FillReport(snapshot->recovered, report);
   return status;
 }
 
 absl::StatusOr<RecoveryReport> ReplayLog(const EngineOptions& options,
                                          const ReplayProgress& progress,
                                          std::optional<index::LogIndex> at_index) {
-  storage::Journal::Options journal_options = JournalOptions(options);
-  journal_options.read_only = true;
-  auto journal = storage::Journal::Open(journal_options, 0);
+  auto journal = OpenReadOnly(options);
   if (!journal.ok()) return journal.status();
-  RecoveryReport report;
   if (at_index.has_value() && (*at_index > (*journal)->end_index().value_or(0) ||
                                *at_index + 1 < (*journal)->base_index())) {
     return absl::OutOfRangeError(absl::StrCat("the log holds no entry ", *at_index));
   }
-  Recovered recovered;
-  if ((*journal)->base_index() == 0) {
-    recovered.state = std::make_unique<index::StateMachine>(SeedOf((*journal)->log_id().bytes));
-  } else {
-    const std::string path = SnapshotDirectory(options.data_directory) + "/" +
-                             storage::SnapshotStore::FileName((*journal)->base_index() - 1);
-    auto file = storage::SnapshotFile::Open(path);
-    if (!file.ok()) return file.status();
-    auto manifest = ReadManifest(**file);
-    if (!manifest.ok()) return manifest.status();
-    auto loaded = LoadSnapshot(**file, *manifest, true);
-    if (!loaded.ok()) return loaded.status();
-    recovered = *std::move(loaded);
-    report.snapshot_index = manifest->log_index;
-  }
-  absl::Status status = Replay(**journal, 0, at_index, progress, &recovered, &report);
-  if (!status.ok()) return status;
-  FillReport(recovered, &report);
-  return report;
+  return ReplayJournal(**journal, options.data_directory, progress, at_index);
 }
 
 absl::StatusOr<SnapshotInfo> VerifySnapshotFile(const std::string& path) {
-  auto file = storage::SnapshotFile::Open(path);
-  if (!file.ok()) return file.status();
-  auto manifest = ReadManifest(**file);
-  if (!manifest.ok()) return manifest.status();
-  absl::StatusOr<Recovered> recovered = LoadSnapshot(**file, *manifest, true);
-  if (!recovered.ok()) return recovered.status();
-  return DescribeSnapshot(**file, *manifest);
+  absl::StatusOr<VerifiedSnapshot> snapshot = OpenAndVerify(path);
+  if (!snapshot.ok()) return snapshot.status();
+  return DescribeSnapshot(*snapshot->file, snapshot->manifest);
 }
 
 absl::StatusOr<VerifiedDirectory> VerifyDataDirectory(const EngineOptions& options,
                                                       const ReplayProgress& progress) {
-  VerifiedDirectory verified;
+  auto journal = OpenReadOnly(options);
+  if (!journal.ok()) return journal.status();
+  absl::Status status = (*journal)->VerifyFiles();
+  if (!status.ok()) return status;
   storage::SnapshotStore::Options store_options;
   store_options.directory = SnapshotDirectory(options.data_directory);
   store_options.read_only = true;
-  std::vector<storage::SnapshotStore::Listed> listed;
-  {
-    storage::Journal::Options journal_options = JournalOptions(options);
-    journal_options.read_only = true;
-    auto journal = storage::Journal::Open(journal_options, 0);
-    if (!journal.ok()) return journal.status();
-    absl::Status status = (*journal)->VerifyFiles();
-    if (!status.ok()) return status;
-    auto store = storage::SnapshotStore::Open(store_options);
-    if (!store.ok()) return store.status();
-    auto snapshots = (*store)->List();
-    if (!snapshots.ok()) return snapshots.status();
-    listed = *std::move(snapshots);
-    for (const auto& snapshot : listed) {
-      auto file = storage::SnapshotFile::Open(snapshot.path);
-      if (!file.ok()) return file.status();
-      auto manifest = ReadManifest(**file);
-      if (!manifest.ok()) return manifest.status();
-      status = FitsJournal(*manifest, **journal);
-      if (!status.ok()) {
-        return absl::DataLossError(absl::StrCat(snapshot.path, ": ", status.message()));
-      }
+  auto store = storage::SnapshotStore::Open(store_options);
+  if (!store.ok()) return store.status();
+  const auto listed = (*store)->List();
+  if (!listed.ok()) return listed.status();
+
+  VerifiedDirectory verified;
+  for (const storage::SnapshotStore::Listed& listing : *listed) {
+    absl::StatusOr<VerifiedSnapshot> snapshot = OpenAndVerify(listing.path);
+    if (!snapshot.ok()) return snapshot.status();
+    status = FitsJournal(snapshot->manifest, **journal);
+    if (!status.ok()) {
+      return absl::DataLossError(absl::StrCat(listing.path, ": ", status.message()));
     }
+    verified.snapshots.push_back(DescribeSnapshot(*snapshot->file, snapshot->manifest));
   }
-  for (const auto& snapshot : listed) {
-    absl::StatusOr<SnapshotInfo> info = VerifySnapshotFile(snapshot.path);
-    if (!info.ok()) return info.status();
-    verified.snapshots.push_back(*std::move(info));
-  }
-  absl::StatusOr<RecoveryReport> replay = ReplayLog(options, progress);
+  absl::StatusOr<RecoveryReport> replay =
+      ReplayJournal(**journal, options.data_directory, progress, std::nullopt);
   if (!replay.ok()) return replay.status();
   verified.replay = *std::move(replay);
   return verified;

@@ -37,12 +37,12 @@ void FillFresh(const v1::CollectionConfig& config, index::LogIndex index, v1::Co
 
 absl::Status RunGet(const Engine& engine, const v1::GetCollectionRequest& request,
                     v1::GetCollectionResponse* response) {
-  const absl::StatusOr<ReadView> view = OpenView(engine, std::nullopt);
-  if (!view.ok()) return view.status();
-  const absl::StatusOr<const index::Collection*> collection = FindCollection(*view, request.name());
-  if (!collection.ok()) return collection.status();
-  FillPosition(view->position(), response->mutable_position());
-  FillCollection(**collection, view->n(), response->mutable_collection());
+  const absl::StatusOr<CollectionView> opened =
+      OpenCollection(engine, std::nullopt, request.name());
+  if (!opened.ok()) return opened.status();
+  const auto& [view, collection] = *opened;
+  FillPosition(view.position(), response->mutable_position());
+  FillCollection(*collection, view.n(), response->mutable_collection());
   return absl::OkStatus();
 }
 

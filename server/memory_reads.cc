@@ -73,17 +73,16 @@ absl::StatusOr<GetPlan> GetPlan::Make(const v1::GetRecordsRequest& request) {
 
 absl::Status GetPlan::Run(const Engine& engine, const Stopped& stopped,
                           v1::GetRecordsResponse* response) const {
-  absl::StatusOr<ReadView> view = OpenView(engine, AtIndexOf(*request_));
-  if (!view.ok()) return view.status();
-  const absl::StatusOr<const index::Collection*> collection =
-      FindCollection(*view, request_->collection());
-  if (!collection.ok()) return collection.status();
-  FillPosition(view->position(), response->mutable_position());
-  RecordFiller filler(*view, **collection, request_->selector(), kReplyBytesMax);
+  const absl::StatusOr<CollectionView> opened =
+      OpenCollection(engine, AtIndexOf(*request_), request_->collection());
+  if (!opened.ok()) return opened.status();
+  const auto& [view, collection] = *opened;
+  FillPosition(view.position(), response->mutable_position());
+  RecordFiller filler(view, *collection, request_->selector(), kReplyBytesMax);
   uint32_t count = 0;
   for (const std::string& id : request_->ids()) {
     if (++count % kRecordsPerCheck == 0 && stopped()) return absl::CancelledError();
-    const index::RecordVersion* version = (*collection)->Find(id, view->n());
+    const index::RecordVersion* version = collection->Find(id, view.n());
     if (version == nullptr) {
       response->add_missing_ids(id);
       continue;
@@ -157,22 +156,21 @@ absl::StatusOr<CountPlan> CountPlan::Make(const v1::CountRecordsRequest& request
 
 absl::Status CountPlan::Run(const Engine& engine, const Stopped& stopped,
                             v1::CountRecordsResponse* response) const {
-  absl::StatusOr<ReadView> view = OpenView(engine, AtIndexOf(*request_));
-  if (!view.ok()) return view.status();
-  const absl::StatusOr<const index::Collection*> collection =
-      FindCollection(*view, request_->collection());
-  if (!collection.ok()) return collection.status();
-  FillPosition(view->position(), response->mutable_position());
+  const absl::StatusOr<CollectionView> opened =
+      OpenCollection(engine, AtIndexOf(*request_), request_->collection());
+  if (!opened.ok()) return opened.status();
+  const auto& [view, collection] = *opened;
+  FillPosition(view.position(), response->mutable_position());
   uint64_t count = 0;
   if (!filter_.has_value()) {
-    count = (*collection)->StatsAt(view->n()).record_count;
+    count = collection->StatsAt(view.n()).record_count;
   } else {
     uint32_t rows = 0;
-    for (const index::RecordNode* node = (*collection)->records().First(); node != nullptr;
+    for (const index::RecordNode* node = collection->records().First(); node != nullptr;
          node = node->Next()) {
       if (++rows % kRowsPerCheck == 0 && stopped()) return absl::CancelledError();
       const index::RecordVersion* version =
-          index::FindVisible(node->payload.newest.Get(), view->n());
+          index::FindVisible(node->payload.newest.Get(), view.n());
       if (version != nullptr && Matches(filter_, *version)) ++count;
     }
   }

@@ -110,14 +110,9 @@ absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::BatchSearchRequest& reques
 
 absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
                                                       const Stopped& stopped) const {
-  Answer answer;
-  absl::StatusOr<ReadView> view = OpenView(engine, at_index_);
-  if (!view.ok()) return view.status();
-  answer.view = *std::move(view);
-  const absl::StatusOr<const index::Collection*> collection =
-      FindCollection(answer.view, *collection_);
-  if (!collection.ok()) return collection.status();
-  answer.collection = *collection;
+  absl::StatusOr<CollectionView> opened = OpenCollection(engine, at_index_, *collection_);
+  if (!opened.ok()) return opened.status();
+  Answer answer{*std::move(opened), {}};
   const index::CollectionConfig& config = answer.collection->config();
 
   std::vector<std::vector<int32_t>> vectors;

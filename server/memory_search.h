@@ -17,6 +17,7 @@
 #include "server/engine.h"
 #include "server/memory_reads.h"
 #include "server/record_wire.h"
+#include "server/views.h"
 #include "stele/v1/memory_service.pb.h"
 
 namespace stele::server {
@@ -39,9 +40,7 @@ class SearchPlan {
     std::optional<index::Filter> filter;
   };
   // Everything an answer needs.
-  struct Answer {
-    ReadView view;
-    const index::Collection* collection = nullptr;
+  struct Answer : CollectionView {
     std::vector<std::vector<index::SearchHit>> hits;
   };
 

@@ -30,6 +30,16 @@ absl::StatusOr<const index::Collection*> FindCollection(const ReadView& view,
   return collection;
 }
 
+absl::StatusOr<CollectionView> OpenCollection(const Engine& engine,
+                                              std::optional<index::LogIndex> at_index,
+                                              std::string_view name) {
+  absl::StatusOr<ReadView> view = OpenView(engine, at_index);
+  if (!view.ok()) return view.status();
+  const absl::StatusOr<const index::Collection*> collection = FindCollection(*view, name);
+  if (!collection.ok()) return collection.status();
+  return CollectionView{*std::move(view), *collection};
+}
+
 CollectionLookup NewestCollections::Lookup() const {
   return [this](std::string_view name) -> std::optional<CollectionShape> {
     if (!view_.ok()) return std::nullopt;

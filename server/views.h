@@ -22,6 +22,15 @@ absl::StatusOr<ReadView> OpenView(const Engine& engine, std::optional<index::Log
 absl::StatusOr<const index::Collection*> FindCollection(const ReadView& view,
                                                         std::string_view name);
 
+// A collection on the state that OpenView gives; errors of both.
+struct CollectionView {
+  ReadView view;
+  const index::Collection* collection = nullptr;
+};
+absl::StatusOr<CollectionView> OpenCollection(const Engine& engine,
+                                              std::optional<index::LogIndex> at_index,
+                                              std::string_view name);
+
 // Asks one view, the newest when it was made.
 class NewestCollections {
  public:

@@ -18,6 +18,7 @@
 #include "server/http_endpoint.h"
 #include "server/key_ring.h"
 #include "server/offline.h"
+#include "server/recovery.h"
 #include "server/runner.h"
 
 namespace stele::server {
@@ -25,11 +26,6 @@ namespace {
 
 constexpr std::chrono::seconds kHealthTimeout{5};
 constexpr std::chrono::milliseconds kProgressPeriod{200};
-
-std::string Hex(const index::Hash& hash) {
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(hash.data()), hash.size()));
-}
 
 ExitCode Fail(ExitCode code, absl::string_view what) {
   std::fprintf(stderr, "stele-server: %.*s\n", static_cast<int>(what.size()), what.data());

@@ -49,9 +49,7 @@ EngineSample SampleEngine(const Engine& engine) {
     sample.log_index = view->position().log_index;
     sample.state_index = view->position().state_index;
   }
-  sample.now_micros = std::chrono::duration_cast<std::chrono::microseconds>(
-                          std::chrono::system_clock::now().time_since_epoch())
-                          .count();
+  sample.now_micros = SystemClockMicros();
   return sample;
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine_impl.h"
+#include "server/log_nodes.h"
 
 namespace stele::server {
 namespace {
@@ -104,6 +105,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
         {impl.journal->log_id(), recovered->state->next_index() - 1, recovered->log_tree.Root()});
   }
   if (!status.ok()) return status;
+  absl::StatusOr<index::LogTree> base = ReadBaseTree(*impl.store, *impl.journal);
+  if (!base.ok()) return base.status();
+  impl.base_tree = *std::move(base);
+  absl::StatusOr<index::LogTiles> tiles =
+      CompleteTiles(impl.journal.get(), impl.base_tree, recovered->log_tree);
+  if (!tiles.ok()) return tiles.status();
+  impl.log_tiles = *std::move(tiles);
   FillReport(*recovered, report);
 
   const index::LogIndex last = recovered->state->next_index() - 1;
@@ -251,6 +259,17 @@ void Engine::CreateSnapshot(std::function<void(absl::StatusOr<SnapshotInfo>)> do
   impl_->Enqueue(std::move(task));
 }
 
+void Engine::Inspect(std::function<void(const index::StateMachine&)> look,
+                     std::function<void(const absl::Status&)> done) {
+  EngineTask task;
+  task.kind = EngineTask::Kind::kInspect;
+  task.look = std::move(look);
+  task.done = [done = std::move(done)](const absl::StatusOr<WriteResult>& result) {
+    done(result.status());
+  };
+  impl_->Enqueue(std::move(task));
+}
+
 std::vector<SnapshotInfo> Engine::ListSnapshots() const {
   std::vector<SnapshotInfo> infos;
   auto listed = impl_->store->List();
@@ -270,6 +289,8 @@ index::Hash Engine::log_root() const {
   std::lock_guard lock(impl_->published_mutex);
   return impl_->published_log_root;
 }
+const storage::Journal& Engine::journal() const { return *impl_->journal; }
+const index::LogTree& Engine::base_tree() const { return impl_->base_tree; }
 bool Engine::write_poisoned() const { return impl_->journal->poisoned(); }
 uint32_t Engine::search_threads() const { return impl_->pool->threads(); }
 

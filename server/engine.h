@@ -32,6 +32,7 @@
 #include "index/command.h"
 #include "index/commit_record.h"
 #include "index/kernels.h"
+#include "index/log_tree.h"
 #include "index/search.h"
 #include "index/state_machine.h"
 #include "server/reader_registry.h"
@@ -181,6 +182,14 @@ class Engine {
   const storage::LogId& log_id() const;
   index::LogIndex base_index() const;
   index::Hash log_root() const;  // over entries up to published_index()
+  // For proofs: what is durable, and the log tree before base_index().
+  const storage::Journal& journal() const;
+  const index::LogTree& base_tree() const;
+  // Runs `look` on the state between two entries, on the thread that applies them: it must be
+  // short. Then `done`, as soon as all that `look` could see is published; UNAVAILABLE if that
+  // fails.
+  void Inspect(std::function<void(const index::StateMachine&)> look,
+               std::function<void(const absl::Status&)> done);
   bool write_poisoned() const;
   const index::Kernels& kernels() const { return *kernels_; }
   uint32_t search_threads() const;

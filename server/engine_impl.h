@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "index/log_tiles.h"
 #include "server/engine.h"
 #include "server/recovery.h"
 #include "server/search_pool.h"
@@ -18,12 +19,13 @@ namespace stele::server {
 
 // Something for the applier, in order of arrival.
 struct EngineTask {
-  enum class Kind { kWrite, kFindOutcome, kSnapshot };
+  enum class Kind { kWrite, kFindOutcome, kSnapshot, kInspect };
   Kind kind = Kind::kWrite;
   WriteTask write;
   uint64_t bytes = 0;
   Engine::WriteCallback done;
   std::function<void(absl::StatusOr<SnapshotInfo>)> snapshot_done;
+  std::function<void(const index::StateMachine&)> look;
 };
 
 // Applied entries that wait to be made durable together, and whom to tell afterwards.
@@ -43,6 +45,8 @@ struct Engine::Impl {
   std::unique_ptr<storage::SnapshotStore> store;
   std::unique_ptr<index::StateMachine> state;  // changed by the applier only
   index::LogTree log_tree;                     // applier only
+  index::LogTiles log_tiles;                   // applier only; the nodes of log_tree to be stored
+  index::LogTree base_tree;                    // before the journal's first entry
   mutable ReaderRegistry readers;
   std::unique_ptr<SearchPool> pool;
   std::unique_ptr<Snapshotter> snapshotter;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "index/check.h"
 #include "server/engine_impl.h"
+#include "server/log_nodes.h"
 
 namespace stele::server {
 namespace {
@@ -101,6 +102,12 @@ void Engine::Impl::ApplierLoop() {
         case EngineTask::Kind::kSnapshot:
           HandleSnapshot(std::move(task), group.get());
           break;
+        case EngineTask::Kind::kInspect:
+          task.look(*state);
+          group->completions.push_back([done = std::move(task.done)](const absl::Status& status) {
+            done(status.ok() ? absl::StatusOr<WriteResult>(WriteResult{}) : status);
+          });
+          break;
       }
     }
     group->log_root = log_tree.Root();
@@ -175,7 +182,14 @@ void Engine::Impl::ApplyCommand(index::Command command, Engine::WriteCallback do
   const index::ApplyResult applied = state->Apply(state->next_index(), command);
   std::string commit_bytes;
   group->entries.push_back(MakeEntryWrite(command, applied, &commit_bytes));
-  log_tree.Append(index::LogLeaf(commit_bytes));
+  const index::Hash leaf = index::LogLeaf(commit_bytes);
+  log_tree.Append(leaf);
+  std::vector<index::LogTile> tiles;
+  log_tiles.Append(leaf, &tiles);
+  for (const index::LogTile& tile : tiles) {
+    group->entries.back().tiles.push_back(MakeTileWrite(tile));
+    group->bytes += group->entries.back().tiles.back().bytes.size();
+  }
   for (const std::string& item : group->entries.back().items) group->bytes += item.size();
   group->bytes += group->entries.back().entry.size();
   const index::CommitRecord& commit = applied.commit;

@@ -11,6 +11,7 @@
 #include "storage/row_db.h"
 #include "storage/row_reader.h"
 #include "storage/rows.h"
+#include "storage/tile_rows.h"
 
 namespace stele::storage {
 namespace {
@@ -32,13 +33,14 @@ rocksdb::Status PutRow(rocksdb::WriteBatch& batch, rocksdb::ColumnFamilyHandle* 
 uint64_t BytesOf(const EntryWrite& write) {
   uint64_t bytes = write.entry.size();
   for (const std::string& item : write.items) bytes += item.size();
+  for (const TileWrite& tile : write.tiles) bytes += tile.bytes.size();
   return bytes;
 }
 
 constexpr size_t kRowOverheadBytes = 64;  // more than key, header and the batch's own framing
 
 uint64_t BatchBytesOf(const EntryWrite& write) {
-  return BytesOf(write) + (write.items.size() + 1) * kRowOverheadBytes;
+  return BytesOf(write) + (write.items.size() + write.tiles.size() + 1) * kRowOverheadBytes;
 }
 
 uint64_t MicrosSince(std::chrono::steady_clock::time_point start) {
@@ -127,6 +129,9 @@ absl::Status Journal::WriteRows(std::span<const EntryWrite> entries) {
       const ItemKey item_key = EncodeItemKey(write.index, ordinal);
       status =
           PutRow(batch, rows_->items(), ToSlice(item_key), ToSlice(item_header), write.items[i]);
+    }
+    for (const TileWrite& tile : write.tiles) {
+      if (status.ok()) status = PutTile(batch, *rows_, log_id_, write.index, tile);
     }
     if (!status.ok()) return FromRocks(status, absl::StrCat("batch of entry ", write.index));
   }

@@ -46,11 +46,25 @@ namespace stele::storage {
 class DirectoryLock;
 class RowDb;
 
+// Nodes of the tree over the log that the entry completes. They follow from the entries; kept so
+// that proofs need not compute them anew.
+struct TileWrite {
+  uint8_t level = 0;
+  std::string bytes;
+};
+
 // One entry as the caller hands it in: one entry row and 0..kItemsPerEntryMax item rows.
 struct EntryWrite {
   uint64_t index = 0;
   std::string entry;
   std::vector<std::string> items;
+  std::vector<TileWrite> tiles;  // of different levels
+};
+
+// Tiles of an entry that was written without them.
+struct TileRow {
+  uint64_t last_leaf = 0;
+  TileWrite tile;
 };
 
 // An item row that is stored when a journal is created; it belongs to an entry below the base.
@@ -151,6 +165,15 @@ class Journal {
   // The bytes of an item, carried ones included. Errors: NOT_FOUND (no such item was written),
   // DATA_LOSS naming it.
   absl::StatusOr<std::string> ReadItem(uint64_t index, uint32_t ordinal) const;
+
+  // The bytes of the tile that entry `last_leaf` completed. Errors: NOT_FOUND (none was written),
+  // DATA_LOSS naming it.
+  absl::StatusOr<std::string> ReadTile(uint64_t last_leaf, uint8_t level) const;
+  // The entry that completed the newest tile; nullopt where there is none.
+  absl::StatusOr<std::optional<uint64_t>> LastTileLeaf() const;
+  // Writes tiles of entries that are there, without a sync: what is lost follows from the entries
+  // again. Errors: FAILED_PRECONDITION (read-only), and as for Append, poisoning included.
+  absl::Status WriteTiles(std::span<const TileRow> tiles);
 
   // Reads from..to_inclusive in order, with readahead, every row checked. from > to_inclusive reads
   // nothing. Errors: OUT_OF_RANGE (not inside base_index..end_index), DATA_LOSS (after the callback

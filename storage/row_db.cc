@@ -1,5 +1,6 @@
 #include "storage/row_db.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,8 @@ namespace {
 // FROZEN: on disk. RocksDB's own default family always exists and serves as the meta family.
 constexpr char kEntriesFamily[] = "entries";
 constexpr char kItemsFamily[] = "items";
+// Made when a database that has none is opened for writing: its rows follow from the entries.
+constexpr char kTilesFamily[] = "tiles";
 constexpr char kFormatKey[] = "format";
 
 constexpr size_t kMebibyte = size_t{1} << 20;
@@ -89,12 +92,26 @@ absl::StatusOr<std::unique_ptr<RowDb>> RowDb::Open(const std::string& path,
   std::unique_ptr<RowDb> rows(new RowDb(path));
   rows->env_ = rocksdb::NewCompositeEnv(OrDefault(std::move(file_system)));
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kBlockCacheBytes);
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
+  std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, FamilyOptions(cache, rocksdb::kNoCompression)},
       {kEntriesFamily, FamilyOptions(cache, rocksdb::kZSTD)},
       {kItemsFamily, FamilyOptions(cache, rocksdb::kLZ4Compression)},
   };
-  const rocksdb::DBOptions options = DatabaseOptions(rows->env_.get(), mode);
+  rocksdb::DBOptions options = DatabaseOptions(rows->env_.get(), mode);
+  bool has_tiles = true;
+  if (mode != Mode::kCreate) {
+    std::vector<std::string> names;
+    const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(options, path, &names);
+    if (!listed.ok()) return OpenError(listed, path);
+    has_tiles = std::find(names.begin(), names.end(), kTilesFamily) != names.end();
+    // Only this one may be missing.
+    options.create_missing_column_families =
+        !has_tiles && std::find(names.begin(), names.end(), kEntriesFamily) != names.end() &&
+        std::find(names.begin(), names.end(), kItemsFamily) != names.end();
+  }
+  if (has_tiles || mode != Mode::kRead) {
+    families.emplace_back(kTilesFamily, FamilyOptions(cache, rocksdb::kNoCompression));
+  }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status =
@@ -105,13 +122,14 @@ absl::StatusOr<std::unique_ptr<RowDb>> RowDb::Open(const std::string& path,
   rows->meta_ = handles[0];
   rows->entries_ = handles[1];
   rows->items_ = handles[2];
+  if (handles.size() > 3) rows->tiles_ = handles[3];
   return rows;
 }
 
 RowDb::~RowDb() {
   if (db_ == nullptr) return;
-  for (rocksdb::ColumnFamilyHandle* const handle : {meta_, entries_, items_}) {
-    db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+  for (rocksdb::ColumnFamilyHandle* const handle : {meta_, entries_, items_, tiles_}) {
+    if (handle != nullptr) db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
   }
   db_->Close().PermitUncheckedError();
 }
@@ -153,7 +171,7 @@ absl::StatusOr<std::optional<uint64_t>> RowDb::LastEntryIndex() const {
 absl::Status RowDb::Flush() {
   const std::string what = absl::StrCat("flush of ", path_);
   rocksdb::Status status = db_->FlushWAL(true);
-  if (status.ok()) status = db_->Flush({}, {meta_, entries_, items_});
+  if (status.ok()) status = db_->Flush({}, {meta_, entries_, items_, tiles_});
   return FromRocks(status, what);
 }
 

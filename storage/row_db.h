@@ -43,6 +43,8 @@ class RowDb {
   rocksdb::ColumnFamilyHandle* meta() const { return meta_; }
   rocksdb::ColumnFamilyHandle* entries() const { return entries_; }
   rocksdb::ColumnFamilyHandle* items() const { return items_; }
+  // Null where the database is open for reading and has no such family yet.
+  rocksdb::ColumnFamilyHandle* tiles() const { return tiles_; }
   const std::string& path() const { return path_; }
 
   // The row in which the journal keeps a copy of the FORMAT file.
@@ -64,6 +66,7 @@ class RowDb {
   rocksdb::ColumnFamilyHandle* meta_ = nullptr;
   rocksdb::ColumnFamilyHandle* entries_ = nullptr;
   rocksdb::ColumnFamilyHandle* items_ = nullptr;
+  rocksdb::ColumnFamilyHandle* tiles_ = nullptr;
 };
 
 }  // namespace stele::storage

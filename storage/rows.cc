@@ -10,6 +10,7 @@ namespace {
 // FROZEN: on disk. The first byte under a row's checksum.
 constexpr char kEntryKind = 1;
 constexpr char kItemKind = 2;
+constexpr char kTileKind = 3;
 
 // What a checksum covers before the bytes: kind, log id, index, two u32.
 std::array<char, 33> Prefix(char kind, const LogId& log_id, uint64_t index, uint32_t first,
@@ -43,6 +44,18 @@ ItemKey EncodeItemKey(uint64_t index, uint32_t ordinal) {
   return key;
 }
 
+TileKey EncodeTileKey(uint64_t last_leaf, uint8_t level) {
+  TileKey key;
+  StoreBigEndian64(last_leaf, key.data());
+  key[8] = static_cast<char>(level);
+  return key;
+}
+
+std::optional<uint64_t> DecodeTileKey(std::string_view key) {
+  if (key.size() != sizeof(TileKey)) return std::nullopt;
+  return LoadBigEndian64(key.data());
+}
+
 std::optional<uint64_t> DecodeEntryKey(std::string_view key) {
   if (key.size() != sizeof(EntryKey)) return std::nullopt;
   return LoadBigEndian64(key.data());
@@ -69,6 +82,22 @@ ItemHeader EncodeItemHeader(const LogId& log_id, uint64_t index, uint32_t ordina
   const auto prefix =
       Prefix(kItemKind, log_id, index, static_cast<uint32_t>(bytes.size()), ordinal);
   return ComputeChecksum(View(prefix), bytes);
+}
+
+TileHeader EncodeTileHeader(const LogId& log_id, uint64_t last_leaf, uint8_t level,
+                            std::string_view bytes) {
+  const auto prefix =
+      Prefix(kTileKind, log_id, last_leaf, static_cast<uint32_t>(bytes.size()), level);
+  return ComputeChecksum(View(prefix), bytes);
+}
+
+std::optional<std::string_view> DecodeTileRow(const LogId& log_id, uint64_t last_leaf,
+                                              uint8_t level, std::string_view value) {
+  if (value.size() < kChecksumSize) return std::nullopt;
+  const std::string_view bytes = value.substr(kChecksumSize);
+  const TileHeader header = EncodeTileHeader(log_id, last_leaf, level, bytes);
+  if (std::memcmp(header.data(), value.data(), kChecksumSize) != 0) return std::nullopt;
+  return bytes;
 }
 
 std::optional<EntryRow> DecodeEntryRow(const LogId& log_id, uint64_t index,

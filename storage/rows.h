@@ -31,6 +31,9 @@ struct EntryRow {
   std::string_view bytes;
 };
 
+using TileKey = std::array<char, 9>;
+using TileHeader = std::array<char, kChecksumSize>;
+
 struct ItemPosition {
   uint64_t index = 0;
   uint32_t ordinal = 0;
@@ -38,19 +41,26 @@ struct ItemPosition {
 
 EntryKey EncodeEntryKey(uint64_t index);
 ItemKey EncodeItemKey(uint64_t index, uint32_t ordinal);
+TileKey EncodeTileKey(uint64_t last_leaf, uint8_t level);
 // nullopt: not a key of that kind.
 std::optional<uint64_t> DecodeEntryKey(std::string_view key);
 std::optional<ItemPosition> DecodeItemKey(std::string_view key);
+// The last leaf of the tile.
+std::optional<uint64_t> DecodeTileKey(std::string_view key);
 
 // What stands before the bytes in the row's value. `bytes` are shorter than 4 GiB.
 EntryHeader EncodeEntryHeader(const LogId& log_id, uint64_t index, uint32_t item_count,
                               std::string_view bytes);
 ItemHeader EncodeItemHeader(const LogId& log_id, uint64_t index, uint32_t ordinal,
                             std::string_view bytes);
+TileHeader EncodeTileHeader(const LogId& log_id, uint64_t last_leaf, uint8_t level,
+                            std::string_view bytes);
 
 // nullopt: the value is damaged or was written for another place. The views point into `value`.
 std::optional<EntryRow> DecodeEntryRow(const LogId& log_id, uint64_t index, std::string_view value);
 std::optional<std::string_view> DecodeItemRow(const LogId& log_id, uint64_t index, uint32_t ordinal,
                                               std::string_view value);
+std::optional<std::string_view> DecodeTileRow(const LogId& log_id, uint64_t last_leaf,
+                                              uint8_t level, std::string_view value);
 
 }  // namespace stele::storage

@@ -13,12 +13,12 @@ uint64_t SplitOf(uint64_t n) { return std::bit_floor(n - 1); }
 
 // Root over the leaves begin .. end, where `begin` is a multiple of the smallest power of two that
 // is not below end - begin: complete subtrees of falling size, joined from the smallest on.
-std::optional<Hash> RangeRoot(uint64_t begin, uint64_t end, const LogNodeReader& read) {
+std::optional<Hash> RangeRoot(uint64_t begin, uint64_t end, const LogNodeReader& node_at) {
   std::optional<Hash> root;
   while (end > begin) {
     const unsigned height = static_cast<unsigned>(std::countr_zero(end - begin));
     end -= uint64_t{1} << height;
-    const std::optional<Hash> node = read(height, end >> height);
+    const std::optional<Hash> node = node_at(height, end >> height);
     if (!node.has_value()) return std::nullopt;
     root = root.has_value() ? HashPair(Label::kLogNode, *node, *root) : *node;
   }
@@ -28,7 +28,7 @@ std::optional<Hash> RangeRoot(uint64_t begin, uint64_t end, const LogNodeReader&
 }  // namespace
 
 std::optional<std::vector<Hash>> MakeInclusionProof(uint64_t index, uint64_t size,
-                                                    const LogNodeReader& read) {
+                                                    const LogNodeReader& node_at) {
   Check(index < size);
   std::vector<Hash> proof;
   // The subtree begin .. end, from the whole tree down to the leaf; siblings on the way.
@@ -38,7 +38,7 @@ std::optional<std::vector<Hash>> MakeInclusionProof(uint64_t index, uint64_t siz
     const uint64_t middle = begin + SplitOf(end - begin);
     const bool left = index < middle;
     const std::optional<Hash> sibling =
-        left ? RangeRoot(middle, end, read) : RangeRoot(begin, middle, read);
+        left ? RangeRoot(middle, end, node_at) : RangeRoot(begin, middle, node_at);
     if (!sibling.has_value()) return std::nullopt;
     proof.push_back(*sibling);
     (left ? end : begin) = middle;
@@ -48,7 +48,7 @@ std::optional<std::vector<Hash>> MakeInclusionProof(uint64_t index, uint64_t siz
 }
 
 std::optional<std::vector<Hash>> MakeConsistencyProof(uint64_t old_size, uint64_t new_size,
-                                                      const LogNodeReader& read) {
+                                                      const LogNodeReader& node_at) {
   Check(old_size <= new_size);
   std::vector<Hash> proof;
   if (old_size == 0 || old_size == new_size) return proof;
@@ -58,14 +58,14 @@ std::optional<std::vector<Hash>> MakeConsistencyProof(uint64_t old_size, uint64_
     const uint64_t middle = begin + SplitOf(end - begin);
     const bool left = old_size <= middle;
     const std::optional<Hash> sibling =
-        left ? RangeRoot(middle, end, read) : RangeRoot(begin, middle, read);
+        left ? RangeRoot(middle, end, node_at) : RangeRoot(begin, middle, node_at);
     if (!sibling.has_value()) return std::nullopt;
     proof.push_back(*sibling);
     (left ? end : begin) = middle;
   }
   // What is left is the end of the old tree. All of it, and the verifier has its root already.
   if (begin != 0) {
-    const std::optional<Hash> node = RangeRoot(begin, end, read);
+    const std::optional<Hash> node = RangeRoot(begin, end, node_at);
     if (!node.has_value()) return std::nullopt;
     proof.push_back(*node);
   }
@@ -73,9 +73,9 @@ std::optional<std::vector<Hash>> MakeConsistencyProof(uint64_t old_size, uint64_
   return proof;
 }
 
-std::optional<Hash> LogRootAt(uint64_t size, const LogNodeReader& read) {
+std::optional<Hash> LogRootAt(uint64_t size, const LogNodeReader& node_at) {
   if (size == 0) return Hasher().Finish();
-  return RangeRoot(0, size, read);
+  return RangeRoot(0, size, node_at);
 }
 
 bool VerifyInclusion(uint64_t index, uint64_t size, const Hash& leaf, std::span<const Hash> proof,

@@ -25,12 +25,12 @@ using LogNodeReader = std::function<std::optional<Hash>(unsigned height, uint64_
 
 // Hashes from the leaf upwards; nothing where a node is not to be had. REQUIRES: index < size.
 std::optional<std::vector<Hash>> MakeInclusionProof(uint64_t index, uint64_t size,
-                                                    const LogNodeReader& read);
+                                                    const LogNodeReader& node_at);
 // REQUIRES: old_size <= new_size. Empty where they are equal or old_size is 0.
 std::optional<std::vector<Hash>> MakeConsistencyProof(uint64_t old_size, uint64_t new_size,
-                                                      const LogNodeReader& read);
+                                                      const LogNodeReader& node_at);
 // Root of the first `size` leaves.
-std::optional<Hash> LogRootAt(uint64_t size, const LogNodeReader& read);
+std::optional<Hash> LogRootAt(uint64_t size, const LogNodeReader& node_at);
 
 // Whether `leaf` (LogLeaf of a commit record) is entry `index` of the log with this size and root.
 bool VerifyInclusion(uint64_t index, uint64_t size, const Hash& leaf, std::span<const Hash> proof,

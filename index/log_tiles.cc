@@ -86,7 +86,7 @@ void LogTiles::SetSize(uint64_t size) {
   size_ = size;
 }
 
-std::span<const Hash> LogTiles::open(unsigned level) const {
+std::span<const Hash> LogTiles::unfinished(unsigned level) const {
   if (level >= open_.size()) return {};
   return open_[level];
 }

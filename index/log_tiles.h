@@ -67,7 +67,7 @@ class LogTiles {
 
   uint64_t size() const { return size_; }
   // The hashes of the unfinished tile of a level; empty beyond the top.
-  std::span<const Hash> open(unsigned level) const;
+  std::span<const Hash> unfinished(unsigned level) const;
   // RFC 6962 root, from the unfinished tiles alone.
   Hash Root() const;
 

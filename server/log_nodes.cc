@@ -44,7 +44,7 @@ absl::StatusOr<index::Hash> LogNodes::ReadLeaf(uint64_t index) const {
 absl::StatusOr<index::Hash> LogNodes::PlaceHash(unsigned level, uint64_t index) const {
   const unsigned shift = index::kTileHeight * level;
   if (((index + 1) << shift) <= base_.size()) {
-    const std::span<const index::Hash> known = base_.open(level);
+    const std::span<const index::Hash> known = base_.unfinished(level);
     const bool beside = index / index::kTileWidth == (base_.size() >> shift) / index::kTileWidth;
     return beside && index % index::kTileWidth < known.size() ? known[index % index::kTileWidth]
                                                               : index::kZeroHash;
@@ -98,7 +98,7 @@ index::LogNodeReader LogNodes::Reader(const index::LogTiles& open, absl::Status*
     const index::TilePlace place = index::LocateNode(height, index);
     const uint64_t open_tile = open.size() >> (index::kTileHeight * (place.level + 1));
     if (place.index == open_tile) {
-      return index::TileNode(open.open(place.level), place.height, place.offset);
+      return index::TileNode(open.unfinished(place.level), place.height, place.offset);
     }
     if (index::TileLastLeaf(place.level, place.index) < base_.size()) return std::nullopt;
     const absl::StatusOr<Tile> tile = ReadTile(place.level, place.index);

@@ -79,7 +79,7 @@ struct Log {
       const TilePlace place = LocateNode(height, index);
       const auto found = complete.find({place.level, place.index});
       if (found == complete.end()) {
-        return TileNode(tiles.open(place.level), place.height, place.offset, &hashes);
+        return TileNode(tiles.unfinished(place.level), place.height, place.offset, &hashes);
       }
       return TileNode(found->second.hashes, place.height, place.offset, &hashes);
     };
@@ -268,7 +268,7 @@ TEST(LogTiles, CanBeLoadedAgain) {
   for (uint64_t i = 0; i < 1000; ++i) tiles.Append(Leaf(i), &complete);
   LogTiles loaded;
   for (unsigned level = 0; level < 4; ++level) {
-    for (const Hash& hash : tiles.open(level)) loaded.Load(level, hash);
+    for (const Hash& hash : tiles.unfinished(level)) loaded.Load(level, hash);
   }
   loaded.SetSize(1000);
   EXPECT_EQ(loaded.Root(), tiles.Root());

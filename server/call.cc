@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -35,21 +37,28 @@ class IndexWait : public std::enable_shared_from_this<IndexWait> {
 
   void Start(Call* call) {
     const auto self = shared_from_this();
-    {
-      const std::lock_guard lock(mutex_);
-      alarm_ = std::make_unique<grpc::Alarm>();
-      alarm_->Set(GiveUpAt(call->deadline()), [self](bool expired) {
-        if (expired) self->Resolve(self->NotReached());
-      });
-    }
+    const system_clock::time_point give_up_at = GiveUpAt(call->deadline());
+    const std::stop_token closing = call->closing();
+    // From here on the wait may be resolved, and the call gone, at any moment.
     call->OnGone([self] {
       self->Resolve(MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED",
                               "the client cancelled the call"));
     });
+    // Held by this object: it must not hold it in turn.
+    stopping_.emplace(closing, [weak = weak_from_this()] {
+      if (const auto wait = weak.lock()) wait->Resolve(ServerStops());
+    });
+    {
+      const std::lock_guard lock(mutex_);
+      if (then_ != nullptr) {
+        alarm_ = std::make_unique<grpc::Alarm>();
+        alarm_->Set(give_up_at, [self](bool expired) {
+          if (expired) self->Resolve(self->NotReached());
+        });
+      }
+    }
     const uint64_t id = engine_->WhenPublished(min_index_, [self](bool reached) {
-      self->Resolve(reached ? absl::OkStatus()
-                            : MakeError(absl::StatusCode::kUnavailable, "STOPPING",
-                                        "the server is stopping"));
+      self->Resolve(reached ? absl::OkStatus() : ServerStops());
     });
     bool resolved = false;
     {
@@ -75,6 +84,10 @@ class IndexWait : public std::enable_shared_from_this<IndexWait> {
     if (then != nullptr) then(status);
   }
 
+  static absl::Status ServerStops() {
+    return MakeError(absl::StatusCode::kUnavailable, "STOPPING", "the server is stopping");
+  }
+
   absl::Status NotReached() const {
     return MakeError(absl::StatusCode::kDeadlineExceeded, "MIN_INDEX_NOT_REACHED",
                      absl::StrCat("the log has not reached min_index ", min_index_,
@@ -88,6 +101,7 @@ class IndexWait : public std::enable_shared_from_this<IndexWait> {
   std::function<void(absl::Status)> then_;  // null once resolved
   std::unique_ptr<grpc::Alarm> alarm_;
   uint64_t id_ = 0;
+  std::optional<std::stop_callback<std::function<void()>>> stopping_;
 };
 
 }  // namespace
@@ -135,6 +149,11 @@ void Call::OnCancel() {
     std::swap(hook, hook_);
   }
   if (hook != nullptr) hook();
+}
+
+void Call::OnDone() {
+  if (admitted_) gate_->Left();
+  delete this;
 }
 
 void Call::Done(const absl::Status& status) {

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -52,6 +53,9 @@ class Call final : public grpc::ServerUnaryReactor {
   // time_point::max() where there is none.
   std::chrono::system_clock::time_point deadline() const { return deadline_; }
 
+  // Requested when the server stops.
+  std::stop_token closing() const { return gate_->closing(); }
+
   // `hook` runs once when the client goes away: at once if it has.
   void OnGone(std::function<void()> hook);
 
@@ -60,7 +64,7 @@ class Call final : public grpc::ServerUnaryReactor {
 
  private:
   void OnCancel() override;
-  void OnDone() override { delete this; }
+  void OnDone() override;
 
   const Gate* const gate_;
   const std::string_view method_;
@@ -76,7 +80,7 @@ class Call final : public grpc::ServerUnaryReactor {
 // Runs `then` once, on some thread that it must not hold for long: with OK when `min_index` is
 // published (at once, if it is), else with the reason: DEADLINE_EXCEEDED MIN_INDEX_NOT_REACHED (a
 // moment before the call's deadline, so that the client gets it; after a minute where there is
-// none), CANCELLED, UNAVAILABLE.
+// none), CANCELLED, UNAVAILABLE STOPPING (as soon as the server stops).
 void WhenReached(Engine* engine, index::LogIndex min_index, Call* call,
                  std::function<void(absl::Status)> then);
 

@@ -69,9 +69,8 @@ absl::StatusOr<Caller> Identify(const KeyRing& keys, const grpc::ServerContextBa
 
 Gate::Gate(const KeyRing* keys, Metrics* metrics) : keys_(keys), metrics_(metrics) {}
 
-absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
+absl::StatusOr<Caller> Gate::Check(const grpc::ServerContextBase& context,
                                    std::string_view method) const {
-  if (metrics_ != nullptr) metrics_->RpcBegan(method);
   const MethodRule* const rule = FindMethodRule(method);
   if (rule == nullptr) {
     return absl::InternalError(absl::StrCat("no role is stated for the method ",
@@ -87,6 +86,18 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                    absl::StrCat(absl::string_view(method.data(), method.size()), " needs the role ",
                                 needed, "; ", caller->name, " has the role ", held),
                    {{"role_needed", needed}, {"role_held", held}});
+}
+
+absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
+                                   std::string_view method) const {
+  // Counted first: once the gate is closed, a count of zero stays zero.
+  inside_.fetch_add(1);
+  absl::StatusOr<Caller> caller =
+      closing_.stop_requested()
+          ? MakeError(absl::StatusCode::kUnavailable, "STOPPING", "the server is stopping")
+          : Check(context, method);
+  if (!caller.ok()) inside_.fetch_sub(1);
+  return caller;
 }
 
 void Gate::Finished(std::string_view method, const absl::Status& status,

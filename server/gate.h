@@ -1,12 +1,15 @@
 // The one place where a call is let in: who calls (API key or client certificate), whether the role
-// suffices for the method, and the counting and timing of every RPC.
+// suffices for the method, the counting and timing of every RPC, and the word to leave when the
+// server stops.
 //
 // Thread safety: all functions, from any thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -38,8 +41,8 @@ class Gate {
   Gate(const KeyRing* keys, Metrics* metrics);
 
   // `method` is the RPC's name alone, e.g. "Search". Errors: UNAUTHENTICATED (missing or unknown
-  // key), PERMISSION_DENIED (role too small: names the role needed), each with an ErrorInfo
-  // payload.
+  // key), PERMISSION_DENIED (role too small: names the role needed), UNAVAILABLE (Close was
+  // called), each with an ErrorInfo payload.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context,
                                std::string_view method) const;
 
@@ -47,9 +50,24 @@ class Gate {
   void Finished(std::string_view method, const absl::Status& status,
                 std::chrono::steady_clock::time_point began) const;
 
+  // Once for every call that was let in, when it is over for gRPC as well: nothing of its answer is
+  // left to send.
+  void Left() const { inside_.fetch_sub(1); }
+  int64_t calls_inside() const { return inside_.load(); }
+
+  // The server stops: nobody is let in any more (UNAVAILABLE), and whoever waits for something that
+  // need not happen ends at once.
+  void Close() { closing_.request_stop(); }
+  std::stop_token closing() const { return closing_.get_token(); }
+
  private:
+  absl::StatusOr<Caller> Check(const grpc::ServerContextBase& context,
+                               std::string_view method) const;
+
   const KeyRing* keys_;
   Metrics* metrics_;
+  mutable std::atomic<int64_t> inside_{0};
+  std::stop_source closing_;
 };
 
 }  // namespace stele::server

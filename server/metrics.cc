@@ -122,7 +122,6 @@ std::vector<MetricFamily> ProcessFamilies() {
 }  // namespace
 
 struct Metrics::Method {
-  bool streams = false;
   prometheus::Histogram* seconds = nullptr;
   std::array<prometheus::Counter*, kCodeCount> codes{};
 };
@@ -143,18 +142,17 @@ Metrics::Metrics(std::string_view version, std::string_view kernel)
                       .Name("stele_rpc_seconds")
                       .Help("Duration of finished calls by method.")
                       .Register(impl_->registry);
-  const auto add = [&](std::string_view name, bool streams) {
+  const auto add = [&](std::string_view name) {
     const std::string label(name);
     Method& method = impl_->methods[label];
-    method.streams = streams;
     method.seconds = &seconds.Add({{"method", label}}, kSeconds);
     for (size_t code = 0; code < kCodeCount; ++code) {
       method.codes[code] =
           &calls.Add({{"method", label}, {"code", CodeName(static_cast<absl::StatusCode>(code))}});
     }
   };
-  for (const MethodRule& rule : MethodRules()) add(rule.method, rule.streams);
-  add(kOther, true);
+  for (const MethodRule& rule : MethodRules()) add(rule.method);
+  add(kOther);
   prometheus::BuildGauge()
       .Name("stele_build_info")
       .Help("Always 1; the labels tell what runs.")
@@ -170,20 +168,13 @@ Metrics::Method& Metrics::FindMethod(std::string_view method) {
   return found != impl_->methods.end() ? found->second : impl_->methods.find(kOther)->second;
 }
 
-void Metrics::RpcBegan(std::string_view method) {
-  if (!FindMethod(method).streams) unary_in_flight_.fetch_add(1);
-}
-
 void Metrics::RpcFinished(std::string_view method, absl::StatusCode code, double seconds) {
   Method& counted = FindMethod(method);
   const auto number = static_cast<size_t>(code);
   const auto unknown = static_cast<size_t>(absl::StatusCode::kUnknown);
   counted.codes[number < kCodeCount ? number : unknown]->Increment();
   counted.seconds->Observe(seconds);
-  if (!counted.streams) unary_in_flight_.fetch_sub(1);
 }
-
-int64_t Metrics::unary_calls_in_flight() const { return unary_in_flight_.load(); }
 
 void Metrics::SetSource(Source source) {
   const std::lock_guard lock(source_mutex_);

@@ -8,7 +8,6 @@
 // Thread safety: all functions, from any thread.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,10 +37,7 @@ class Metrics {
   ~Metrics();
 
   // `method` is the RPC's name alone; one that is not in roles.h counts as "other".
-  void RpcBegan(std::string_view method);
   void RpcFinished(std::string_view method, absl::StatusCode code, double seconds);
-  // Calls that have begun and not finished, without those that may stay open while idle.
-  int64_t unary_calls_in_flight() const;
 
   // Where engine samples come from. A null function, or one that gives null: no engine now. The
   // source is never running once this has returned.
@@ -58,7 +54,6 @@ class Metrics {
   Method& FindMethod(std::string_view method);
 
   std::unique_ptr<Impl> impl_;
-  std::atomic<int64_t> unary_in_flight_{0};
   mutable std::mutex source_mutex_;
   Source source_;
 };

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -37,6 +38,7 @@ namespace {
 
 constexpr std::chrono::seconds kGrace{30};
 constexpr std::chrono::seconds kWatchPeriod{1};
+constexpr std::chrono::milliseconds kDrainPoll{5};
 constexpr uint64_t kGrpcBytes = uint64_t{1} << 30;
 constexpr size_t kExecutorQueueMax = 4096;
 
@@ -99,7 +101,7 @@ class Runner {
   absl::Status ListenForHttp();
   absl::Status Recover();
   absl::Status ServeUntilStopped();
-  void Drain(GrpcServer* server, HealthService* health);
+  void Drain(GrpcServer* server, HealthService* health, Gate* gate);
   GrpcServer::Options ServerOptions() const;
   HealthReport Health() const;
   void PrintReady(const Address& address) const;
@@ -238,7 +240,7 @@ absl::Status Runner::Recover() {
 absl::Status Runner::ServeUntilStopped() {
   const uint32_t cores = std::max(2u, std::thread::hardware_concurrency());
   Executor executor(cores, kExecutorQueueMax);
-  const Gate gate(keys_.get(), &metrics_);
+  Gate gate(keys_.get(), &metrics_);
   MemoryService memory(engine_.get(), &gate, &executor);
   CollectionService collections(engine_.get(), &gate, &executor);
   AdminService admin(engine_.get(), &gate, &executor);
@@ -258,16 +260,26 @@ absl::Status Runner::ServeUntilStopped() {
     PrintReady(address_);
     WatchUntilStopped();
   }
-  Drain(server->get(), &health);
+  Drain(server->get(), &health, &gate);
   return absl::OkStatus();
 }
 
-void Runner::Drain(GrpcServer* server, HealthService* health) {
+void Runner::Drain(GrpcServer* server, HealthService* health, Gate* gate) {
   LogInfo("stopping: finishing what was accepted", {{"grace_seconds", kGrace.count()}});
   health->Shutdown();
-  server->Shutdown(kGrace, [this] {
-    return metrics_.unary_calls_in_flight() <= 0 && engine_->stats().queue_depth == 0;
-  });
+  const auto deadline = std::chrono::steady_clock::now() + kGrace;
+  gate->Close();
+  // While the port is still open: a connection that is closed with something unread in it is reset,
+  // and the client loses answers that it has not read. gRPC ends a connection with a ping, whose
+  // reply says that they have been read.
+  while (gate->calls_inside() > 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(kDrainPoll);
+  }
+  // What is open now are streams that end with the connection, reflection's for example.
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      deadline - std::chrono::steady_clock::now());
+  server->Shutdown(std::max(left, std::chrono::milliseconds(0)),
+                   [gate] { return gate->calls_inside() == 0; });
 }
 
 void Runner::PrintReady(const Address& address) const {

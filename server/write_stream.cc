@@ -5,6 +5,8 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <stop_token>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -51,11 +53,14 @@ class Stream final
       : parts_(parts), began_(std::chrono::steady_clock::now()) {
     absl::StatusOr<Caller> caller = parts_.gate->Admit(*context, kMethod);
     if (!caller.ok()) {
+      admitted_ = false;
       finished_ = true;
       End(caller.status());
       return;
     }
     caller_ = *std::move(caller);
+    on_closing_.emplace(parts_.gate->closing(),
+                        [this] { Advance(false, [this] { stopping_ = true; }); });
     Advance(true, [] {});
   }
 
@@ -63,7 +68,10 @@ class Stream final
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    if (admitted_) parts_.gate->Left();
+    delete this;
+  }
 
   // `change` is what the event means for the members. `may_work`: this thread may convert, if the
   // executor has no room. Nothing of this object may be touched afterwards.
@@ -82,6 +90,7 @@ class Stream final
   const Parts parts_;
   const std::chrono::steady_clock::time_point began_;
   Caller caller_;
+  bool admitted_ = true;
 
   std::mutex mutex_;
   v1::WriteStreamRequest incoming_;
@@ -94,22 +103,25 @@ class Stream final
   bool resolving_ = false;    // the next entry depends on an answer
   bool stalled_ = false;      // the engine's queue is long
   bool half_closed_ = false;  // the client sends no more
+  bool stopping_ = false;     // the server takes no more
   bool gone_ = false;         // nobody reads acknowledgements
   bool failed_ = false;       // an entry is fatal
   bool fatal_sent_ = false;   // its acknowledgement, the last message, is out
   absl::Status fatal_;
   bool finished_ = false;
+  // Last, so that it goes first: its end waits for a run that is under way.
+  std::optional<std::stop_callback<std::function<void()>>> on_closing_;
 };
 
 bool Stream::MayRead() const {
-  return !reading_ && !half_closed_ && !gone_ && !failed_ && entries_.size() < kStreamEntriesMax &&
-         bytes_ < kStreamBytesMax;
+  return !reading_ && !half_closed_ && !stopping_ && !gone_ && !failed_ &&
+         entries_.size() < kStreamEntriesMax && bytes_ < kStreamBytesMax;
 }
 
 bool Stream::MayConvert() const {
   // Entries are converted in order, so the newest tells whether there is one to convert.
-  return !converting_ && !resolving_ && !stalled_ && !gone_ && !failed_ && !entries_.empty() &&
-         entries_.back()->state == Entry::State::kReceived;
+  return !converting_ && !resolving_ && !stalled_ && !stopping_ && !gone_ && !failed_ &&
+         !entries_.empty() && entries_.back()->state == Entry::State::kReceived;
 }
 
 bool Stream::MustFinish(absl::Status* status) const {
@@ -119,7 +131,13 @@ bool Stream::MustFinish(absl::Status* status) const {
     return true;
   }
   *status = fatal_;
-  return fatal_sent_ || (half_closed_ && !failed_ && entries_.empty());
+  if (fatal_sent_ || (half_closed_ && !failed_ && entries_.empty())) return true;
+  if (!stopping_ || failed_) return false;
+  // Nothing is pending and nothing is being written: every entry that was submitted is
+  // acknowledged.
+  *status = MakeError(absl::StatusCode::kUnavailable, "STOPPING",
+                      "the server is stopping; send again what was not acknowledged");
+  return true;
 }
 
 template <typename Change>
@@ -198,7 +216,7 @@ void Stream::OnCancel() {
 }
 
 Entry* Stream::NextToConvert() {
-  if (gone_ || failed_ || resolving_) return nullptr;
+  if (stopping_ || gone_ || failed_ || resolving_) return nullptr;
   const auto next = std::find_if(entries_.begin(), entries_.end(), [](const auto& entry) {
     return entry->state == Entry::State::kReceived;
   });

@@ -1,5 +1,5 @@
-// The engine's inside: shared by engine.cc (what callers see) and engine_writer.cc (the two threads
-// of the write path). Not for other files.
+// The engine's inside: shared by engine.cc (what callers see) and engine_writer.cc (the three
+// threads of the write path). Not for other files.
 #pragma once
 
 #include <condition_variable>
@@ -28,6 +28,8 @@ struct EngineTask {
   std::function<void(const index::StateMachine&)> look;
 };
 
+using Completion = std::function<void(const absl::Status&)>;
+
 // Applied entries that wait to be made durable together, and whom to tell afterwards.
 struct CommitGroup {
   std::vector<storage::EntryWrite> entries;
@@ -36,7 +38,23 @@ struct CommitGroup {
   uint64_t bytes = 0;
   uint64_t records_written = 0;
   // Called in order, with OK once everything up to last_index is durable.
-  std::vector<std::function<void(const absl::Status&)>> completions;
+  std::vector<Completion> completions;
+
+  // `later` holds what comes next in the log.
+  void Merge(CommitGroup later);
+};
+
+// What came of a group: those to tell, first who waited for its index, then who wrote it.
+struct Notice {
+  absl::Status status;
+  std::vector<std::function<void(bool)>> reached;
+  std::vector<Completion> completions;
+};
+
+// How much of the disk the entries of one round of the applier may take without asking again.
+struct SpaceGrant {
+  uint64_t unsynced_bytes = 0;  // in groups that were handed over before the round
+  uint64_t granted_bytes = 0;   // those included
 };
 
 struct Engine::Impl {
@@ -58,11 +76,19 @@ struct Engine::Impl {
   uint64_t queue_bytes = 0;
   bool closing = false;
 
-  // One place between applier and committer.
+  // One place between applier and committer: a group that grows until the committer takes it.
   std::mutex handoff_mutex;
-  std::condition_variable handoff_changed;
+  std::condition_variable handoff_filled;
+  std::condition_variable handoff_taken;
   std::unique_ptr<CommitGroup> handoff;
   bool applier_done = false;
+  std::atomic<uint64_t> unsynced_bytes{0};  // handed over and not yet appended
+
+  // Between committer and notifier, in log order.
+  std::mutex notices_mutex;
+  std::condition_variable notices_filled;
+  std::deque<Notice> notices;
+  bool committer_done = false;
 
   // What is published, and who waits for more.
   mutable std::mutex published_mutex;
@@ -83,6 +109,7 @@ struct Engine::Impl {
 
   std::thread applier;
   std::thread committer;
+  std::thread notifier;
 
   int64_t ClockMicros() const;
   void Start();
@@ -92,7 +119,9 @@ struct Engine::Impl {
   // Applier.
   void ApplierLoop();
   std::vector<EngineTask> TakeTasks();
-  void HandleWrite(EngineTask task, CommitGroup* group);
+  void HandOver(std::unique_ptr<CommitGroup> group);
+  absl::Status CheckSpace(uint64_t bytes, SpaceGrant* grant) const;
+  void HandleWrite(EngineTask task, SpaceGrant* grant, CommitGroup* group);
   void HandleFindOutcome(EngineTask task, CommitGroup* group);
   void HandleSnapshot(EngineTask task, CommitGroup* group);
   void ApplyCommand(index::Command command, Engine::WriteCallback done, CommitGroup* group);
@@ -102,8 +131,12 @@ struct Engine::Impl {
 
   // Committer.
   void CommitterLoop();
-  void Commit(CommitGroup& group);
-  void Publish(const CommitGroup& group);
+  void Commit(CommitGroup group);
+  std::vector<std::function<void(bool)>> Publish(const CommitGroup& group);
+  void MaybeQueueSnapshot(uint64_t bytes);
+
+  // Notifier.
+  void NotifierLoop();
   void FinishSnapshot(absl::StatusOr<SnapshotInfo> info,
                       std::function<void(absl::StatusOr<SnapshotInfo>)> done);
 };

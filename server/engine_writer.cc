@@ -1,7 +1,8 @@
-// The write path. Applier: orders, stamps and applies. Committer: makes durable, publishes,
-// replies. While one group is being synced the next is being applied; whatever arrives meanwhile
-// joins it.
+// The write path. Applier: orders, stamps and applies. Committer: makes durable and publishes.
+// Notifier: replies. While one group is being synced the next grows by whatever is applied
+// meanwhile, and the replies of the one before go out.
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "index/check.h"
@@ -15,6 +16,11 @@ constexpr uint64_t kGroupBytesMax = 64u << 20;
 constexpr size_t kGroupTasksMax = 4096;
 // What an entry costs on disk beside its operations.
 constexpr uint64_t kEntryOverheadBytes = 1024;
+// Asked for beyond what is needed, so that one question does for many entries.
+constexpr uint64_t kSpaceAheadBytes = 16u << 20;
+constexpr std::chrono::milliseconds kIdlePeriod{200};
+// Reclaiming looks at all readers: not after every entry.
+constexpr size_t kReclaimStepsMin = 256;
 
 Position PositionOf(const index::CommitRecord& commit) {
   return {commit.index, commit.state_index, commit.state_root};
@@ -25,6 +31,7 @@ Position PositionOf(const index::CommitRecord& commit) {
 void Engine::Impl::Start() {
   applier = std::thread([this] { ApplierLoop(); });
   committer = std::thread([this] { CommitterLoop(); });
+  notifier = std::thread([this] { NotifierLoop(); });
 }
 
 void Engine::Impl::Close() {
@@ -35,6 +42,7 @@ void Engine::Impl::Close() {
   queue_filled.notify_all();
   if (applier.joinable()) applier.join();
   if (committer.joinable()) committer.join();
+  if (notifier.joinable()) notifier.join();
   snapshotter.reset();
   std::multimap<index::LogIndex, std::pair<uint64_t, std::function<void(bool)>>> left;
   {
@@ -46,10 +54,11 @@ void Engine::Impl::Close() {
 
 void Engine::Impl::Enqueue(EngineTask task) {
   {
-    std::lock_guard lock(queue_mutex);
+    std::unique_lock lock(queue_mutex);
     if (!closing) {
       queue_bytes += task.bytes;
       queue.push_back(std::move(task));
+      lock.unlock();
       queue_filled.notify_one();
       return;
     }
@@ -73,17 +82,29 @@ std::vector<EngineTask> Engine::Impl::TakeTasks() {
   return tasks;
 }
 
+void CommitGroup::Merge(CommitGroup later) {
+  std::move(later.entries.begin(), later.entries.end(), std::back_inserter(entries));
+  std::move(later.completions.begin(), later.completions.end(), std::back_inserter(completions));
+  log_root = later.log_root;
+  last_index = later.last_index;
+  bytes += later.bytes;
+  records_written += later.records_written;
+}
+
 void Engine::Impl::ApplierLoop() {
+  size_t reclaim_steps = 0;
   for (;;) {
     {
       std::unique_lock lock(handoff_mutex);
-      handoff_changed.wait(lock, [&] { return handoff == nullptr; });
+      handoff_taken.wait(lock, [&] {
+        return handoff == nullptr ||
+               (handoff->bytes < kGroupBytesMax && handoff->completions.size() < kGroupTasksMax);
+      });
     }
     bool idle = false;
     {
       std::unique_lock lock(queue_mutex);
-      idle = !queue_filled.wait_for(lock, std::chrono::milliseconds(200),
-                                    [&] { return closing || !queue.empty(); });
+      idle = !queue_filled.wait_for(lock, kIdlePeriod, [&] { return closing || !queue.empty(); });
       if (closing && queue.empty()) break;
     }
     if (idle) {
@@ -91,10 +112,11 @@ void Engine::Impl::ApplierLoop() {
       continue;
     }
     auto group = std::make_unique<CommitGroup>();
+    SpaceGrant grant{unsynced_bytes.load(), 0};
     for (EngineTask& task : TakeTasks()) {
       switch (task.kind) {
         case EngineTask::Kind::kWrite:
-          HandleWrite(std::move(task), group.get());
+          HandleWrite(std::move(task), &grant, group.get());
           break;
         case EngineTask::Kind::kFindOutcome:
           HandleFindOutcome(std::move(task), group.get());
@@ -112,20 +134,43 @@ void Engine::Impl::ApplierLoop() {
     }
     group->log_root = log_tree.Root();
     group->last_index = state->next_index() - 1;
-    const size_t steps = 64 + 4 * static_cast<size_t>(group->records_written);
-    {
-      std::lock_guard lock(handoff_mutex);
-      handoff = std::move(group);
-    }
-    handoff_changed.notify_all();
-    Reclaim(steps);
+    reclaim_steps += 16 + 4 * static_cast<size_t>(group->records_written);
+    HandOver(std::move(group));
+    if (reclaim_steps < kReclaimStepsMin) continue;
+    Reclaim(reclaim_steps);
+    reclaim_steps = 0;
   }
-  std::lock_guard lock(handoff_mutex);
-  applier_done = true;
-  handoff_changed.notify_all();
+  {
+    std::lock_guard lock(handoff_mutex);
+    applier_done = true;
+  }
+  handoff_filled.notify_one();
 }
 
-void Engine::Impl::HandleWrite(EngineTask task, CommitGroup* group) {
+void Engine::Impl::HandOver(std::unique_ptr<CommitGroup> group) {
+  unsynced_bytes += group->bytes;
+  {
+    std::lock_guard lock(handoff_mutex);
+    if (handoff == nullptr) {
+      handoff = std::move(group);
+    } else {
+      handoff->Merge(std::move(*group));
+    }
+  }
+  handoff_filled.notify_one();
+}
+
+absl::Status Engine::Impl::CheckSpace(uint64_t bytes, SpaceGrant* grant) const {
+  const uint64_t needed = grant->unsynced_bytes + bytes;
+  if (needed <= grant->granted_bytes) return absl::OkStatus();
+  if (journal->CheckSpace(needed + kSpaceAheadBytes).ok()) {
+    grant->granted_bytes = needed + kSpaceAheadBytes;
+    return absl::OkStatus();
+  }
+  return journal->CheckSpace(needed);
+}
+
+void Engine::Impl::HandleWrite(EngineTask task, SpaceGrant* grant, CommitGroup* group) {
   if (journal->poisoned()) {
     task.done(absl::UnavailableError(
         "writes are stopped since an append to the log failed; restart the server to recover"));
@@ -166,7 +211,7 @@ void Engine::Impl::HandleWrite(EngineTask task, CommitGroup* group) {
       return;
     }
   }
-  const absl::Status space = journal->CheckSpace(group->bytes + task.bytes + kEntryOverheadBytes);
+  const absl::Status space = CheckSpace(group->bytes + task.bytes + kEntryOverheadBytes, grant);
   if (!space.ok()) {
     task.done(space);
     return;
@@ -238,6 +283,10 @@ void Engine::Impl::HandleSnapshot(EngineTask task, CommitGroup* group) {
 }
 
 absl::StatusOr<WriteResult> Engine::Impl::ReadResult(index::LogIndex index, bool duplicate) const {
+  if (index > engine->published_.load()) {
+    return absl::UnavailableError(
+        "the outcome is unknown until the server is restarted: an append to the log failed");
+  }
   absl::StatusOr<std::string> bytes = journal->ReadEntry(index);
   if (!bytes.ok()) return bytes.status();
   const auto row = index::DecodeEntryRow(*bytes);
@@ -268,59 +317,86 @@ void Engine::Impl::CommitterLoop() {
     std::unique_ptr<CommitGroup> group;
     {
       std::unique_lock lock(handoff_mutex);
-      handoff_changed.wait(lock, [&] { return handoff != nullptr || applier_done; });
-      if (handoff == nullptr) return;
+      handoff_filled.wait(lock, [&] { return handoff != nullptr || applier_done; });
+      if (handoff == nullptr) break;
       group = std::move(handoff);
     }
-    handoff_changed.notify_all();
-    Commit(*group);
+    handoff_taken.notify_one();
+    Commit(std::move(*group));
   }
+  {
+    std::lock_guard lock(notices_mutex);
+    committer_done = true;
+  }
+  notices_filled.notify_one();
 }
 
-void Engine::Impl::Commit(CommitGroup& group) {
-  absl::Status status;
-  if (journal->poisoned()) {
+void Engine::Impl::Commit(CommitGroup group) {
+  Notice notice;
+  const bool appends = !group.entries.empty();
+  if (appends && journal->poisoned()) {
     // Entries of this group were applied before the failure was known; readers never see them.
-    if (!group.entries.empty()) {
-      status = absl::UnavailableError("writes are stopped since an append to the log failed");
-    }
-  } else if (!group.entries.empty()) {
-    status = journal->Append(group.entries, group.log_root);
-    if (!status.ok()) {
-      status = absl::Status(absl::StatusCode::kUnavailable,
-                            absl::StrCat("the write could not be made durable, and its outcome is "
-                                         "unknown until the server is restarted: ",
-                                         status.message()));
+    notice.status = absl::UnavailableError("writes are stopped since an append to the log failed");
+  } else if (appends) {
+    const absl::Status status = journal->Append(group.entries, group.log_root);
+    if (status.ok()) {
+      notice.reached = Publish(group);
+    } else {
+      notice.status = absl::UnavailableError(
+          absl::StrCat("the write could not be made durable, and its outcome is unknown until the "
+                       "server is restarted: ",
+                       status.message()));
     }
   }
-  if (status.ok() && !group.entries.empty()) Publish(group);
-  for (auto& completion : group.completions) completion(status);
+  unsynced_bytes -= group.bytes;
+  if (notice.status.ok()) MaybeQueueSnapshot(group.bytes);
+  notice.completions = std::move(group.completions);
+  {
+    std::lock_guard lock(notices_mutex);
+    notices.push_back(std::move(notice));
+  }
+  notices_filled.notify_one();
+}
 
+void Engine::Impl::MaybeQueueSnapshot(uint64_t bytes) {
   const uint64_t limit = engine->options_.snapshot_log_bytes;
-  if (limit == 0 || !status.ok()) return;
-  if (log_bytes_since_snapshot.fetch_add(group.bytes) + group.bytes < limit) return;
+  if (limit == 0 || log_bytes_since_snapshot.fetch_add(bytes) + bytes < limit) return;
   if (snapshot_queued.exchange(true)) return;
   engine->CreateSnapshot([this](absl::StatusOr<SnapshotInfo>) { snapshot_queued = false; });
 }
 
-void Engine::Impl::Publish(const CommitGroup& group) {
+std::vector<std::function<void(bool)>> Engine::Impl::Publish(const CommitGroup& group) {
   entries_applied += group.entries.size();
   records_written += group.records_written;
-  std::vector<std::function<void(bool)>> ready;
-  {
-    std::lock_guard lock(published_mutex);
-    published_log_root = group.log_root;
-    engine->published_.store(group.last_index);
-    const auto end = waiters.upper_bound(group.last_index);
-    for (auto waiter = waiters.begin(); waiter != end; ++waiter) {
-      ready.push_back(std::move(waiter->second.second));
-    }
-    waiters.erase(waiters.begin(), end);
-  }
   const index::LogIndex next = group.last_index + 1;
   engine->oldest_request_index_.store(std::max(
       journal->base_index(), next > index::kDedupEntries ? next - index::kDedupEntries : 0));
-  for (auto& callback : ready) callback(true);
+  std::vector<std::function<void(bool)>> reached;
+  std::lock_guard lock(published_mutex);
+  published_log_root = group.log_root;
+  engine->published_.store(group.last_index);
+  const auto end = waiters.upper_bound(group.last_index);
+  for (auto waiter = waiters.begin(); waiter != end; ++waiter) {
+    reached.push_back(std::move(waiter->second.second));
+  }
+  waiters.erase(waiters.begin(), end);
+  return reached;
+}
+
+void Engine::Impl::NotifierLoop() {
+  for (;;) {
+    std::deque<Notice> taken;
+    {
+      std::unique_lock lock(notices_mutex);
+      notices_filled.wait(lock, [&] { return !notices.empty() || committer_done; });
+      if (notices.empty()) return;
+      taken.swap(notices);
+    }
+    for (Notice& notice : taken) {
+      for (auto& callback : notice.reached) callback(true);
+      for (Completion& completion : notice.completions) completion(notice.status);
+    }
+  }
 }
 
 void Engine::Impl::FinishSnapshot(absl::StatusOr<SnapshotInfo> info,

@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "storage/damaged_tables.h"
 #include "storage/file_util.h"
 #include "storage/format_file.h"
 #include "storage/layout.h"
@@ -90,11 +91,8 @@ std::optional<absl::Status> ParseCodeLine(absl::string_view line) {
   return absl::Status(static_cast<absl::StatusCode>(code), message);
 }
 
-}  // namespace
-
-absl::StatusOr<ProbeReport> Probe(const std::string& directory, uint64_t check_from,
-                                  std::shared_ptr<rocksdb::FileSystem> file_system) {
-  file_system = OrDefault(std::move(file_system));
+absl::StatusOr<ProbeReport> ProbeFiles(const std::string& directory, uint64_t check_from,
+                                       const std::shared_ptr<rocksdb::FileSystem>& file_system) {
   const std::string format_path = JoinPath(directory, kFormatName);
   const absl::StatusOr<std::string> format_bytes =
       ReadFilePrefix(*file_system, format_path, kFormatFileSizeMax);
@@ -122,6 +120,16 @@ absl::StatusOr<ProbeReport> Probe(const std::string& directory, uint64_t check_f
   if (status.ok()) status = CheckRows(**rows, check_from, report);
   if (!status.ok()) return status;
   return report;
+}
+
+}  // namespace
+
+absl::StatusOr<ProbeReport> Probe(const std::string& directory, uint64_t check_from,
+                                  std::shared_ptr<rocksdb::FileSystem> file_system) {
+  file_system = OrDefault(std::move(file_system));
+  absl::StatusOr<ProbeReport> report = ProbeFiles(directory, check_from, file_system);
+  if (report.ok()) return report;
+  return NameDamagedTables(report.status(), JoinPath(directory, kJournalName), file_system);
 }
 
 std::string EncodeProbeResult(const absl::StatusOr<ProbeReport>& result) {

@@ -267,5 +267,36 @@ TEST_F(ServerTest, OfflineCommandsAgreeAndSeeDamage) {
   EXPECT_EQ(Run(server_, {"verify", "--data-dir", data_dir}), 6);
 }
 
+// Whatever byte of a table file has changed: what is said names that file.
+TEST_F(ServerTest, TheDamagedTableIsNamed) {
+  ASSERT_TRUE(Connect(server_).CreateCollection("notes", 8, v1::METRIC_L2).ok());
+  ASSERT_TRUE(Connect(server_).Upsert("notes", MakeRecords(200)).ok());
+  server_.Stop(SIGTERM);
+  server_.Start();  // what it recovers goes into table files
+  server_.Stop(SIGTERM);
+  const std::string data_dir = folder_ / "data";
+  int tables = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "data" / "journal")) {
+    if (entry.path().extension() != ".sst") continue;
+    ++tables;
+    const auto size = static_cast<std::streamoff>(entry.file_size());
+    std::fstream table(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    for (std::streamoff place = 3; place < size; place += std::max<std::streamoff>(size / 25, 1)) {
+      table.seekg(place);
+      const int byte = table.peek();
+      table.put(static_cast<char>(byte ^ (1 << (place % 8)))).flush();
+      ::testing::internal::CaptureStderr();
+      const int exit_code = Run(server_, {"verify", "--data-dir", data_dir});
+      const std::string error = ::testing::internal::GetCapturedStderr();
+      EXPECT_EQ(exit_code, 6) << entry.path() << " at " << place;
+      EXPECT_THAT(error, HasSubstr(entry.path().filename().string())) << " at " << place;
+      table.seekp(place);
+      table.put(static_cast<char>(byte)).flush();
+    }
+  }
+  EXPECT_GE(tables, 2);
+  EXPECT_EQ(Run(server_, {"verify", "--data-dir", data_dir}), 0);
+}
+
 }  // namespace
 }  // namespace stele::client

@@ -64,16 +64,18 @@ class ProgressLine {
 };
 
 ExitCode Verify(const Config& config) {
-  absl::StatusOr<RecoveryReport> report;
+  absl::StatusOr<VerifiedDirectory> verified;
   {
     ProgressLine progress;
-    report = ReplayLog(ToEngineOptions(config),
-                       [&progress](uint64_t done, uint64_t total) { progress.Show(done, total); });
+    verified = VerifyDataDirectory(
+        ToEngineOptions(config),
+        [&progress](uint64_t done, uint64_t total) { progress.Show(done, total); });
   }
-  if (!report.ok()) return Fail(report.status());
+  if (!verified.ok()) return Fail(verified.status());
+  const RecoveryReport& report = verified->replay;
   std::printf("verified %llu entries, state root %s\n",
-              static_cast<unsigned long long>(report->replayed_entries),
-              Hex(report->position.state_root).c_str());
+              static_cast<unsigned long long>(report.replayed_entries),
+              Hex(report.position.state_root).c_str());
   return ExitCode::kOk;
 }
 

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "index/snapshot.h"
+#include "server/data_directory.h"
 #include "server/recovery.h"
 #include "storage/journal.h"
 #include "storage/snapshot_store.h"
@@ -58,6 +59,11 @@ absl::StatusOr<RecoveryReport> ReplayJournal(const storage::Journal& journal,
 
 absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptions& options,
                              RecoveryReport* report) {
+  if (const auto foreign = ForeignNames(options.data_directory); !foreign.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("data directory ", options.data_directory,
+                     " must be new or empty to restore into it, and holds ", foreign.front()));
+  }
   absl::StatusOr<VerifiedSnapshot> snapshot = OpenAndVerify(snapshot_path);
   if (!snapshot.ok()) return snapshot.status();
   const index::SnapshotManifest& manifest = snapshot->manifest;

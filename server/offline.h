@@ -17,7 +17,8 @@
 namespace stele::server {
 
 // Makes a data directory that continues the snapshot in `snapshot_path` as a new log, whose first
-// entry names the parent. Errors: DATA_LOSS (the snapshot is damaged: which part), ALREADY_EXISTS.
+// entry names the parent. Errors: DATA_LOSS (the snapshot is damaged: which part), ALREADY_EXISTS,
+// FAILED_PRECONDITION (the directory holds something that is not Stele's: what).
 absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptions& options,
                              RecoveryReport* report);
 

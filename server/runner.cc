@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/admin_service.h"
 #include "server/collection_service.h"
+#include "server/data_directory.h"
 #include "server/executor.h"
 #include "server/gate.h"
 #include "server/grpc_server.h"
@@ -226,6 +227,10 @@ absl::Status Runner::Recover() {
   engine_ = *std::move(engine);
   for (const std::string& refused : report.refused_snapshots) {
     LogWarn("a snapshot was refused", {{"reason", refused}});
+  }
+  for (const std::string& name : ForeignNames(config_.data_directory)) {
+    LogWarn("not Stele's, and left alone",
+            {{"data_directory", config_.data_directory}, {"name", name}});
   }
   LogInfo("recovered", {{"report", report.Describe()},
                         {"replayed_entries", report.replayed_entries},

@@ -108,6 +108,50 @@ TEST_F(ShellTest, VerifyAndRestoreOfNothing) {
   EXPECT_THAT(err, HasSubstr("none"));
 }
 
+// Whoever put it there took the directory for something else: it is told, and left alone.
+TEST_F(ShellTest, WhatIsNotStelesIsNamedAndLeftAlone) {
+  std::filesystem::create_directories(data() + "/snapshots");
+  std::filesystem::create_directories(data() + "/lost+found");
+  const std::string foreign[] = {"notes.txt", "snapshots/holiday.jpg",
+                                 "snapshots/snapshot-1.stele"};
+  for (const std::string& name : foreign) std::ofstream(data() + "/" + name) << "mine";
+  for (int start = 0; start < 2; ++start) {
+    Process server(scratch_, ServeArguments());
+    const std::string address = server.WaitReady();
+    ASSERT_NE(address, "") << server.Err();
+    for (const std::string& name : foreign) {
+      EXPECT_THAT(server.Err(), HasSubstr("not Stele's, and left alone data_directory=" + data() +
+                                          " name=" + name + "\n"));
+      EXPECT_EQ(ReadFile(data() + "/" + name), "mine");
+    }
+    EXPECT_THAT(server.Err(), Not(HasSubstr("lost+found")));
+    EXPECT_THAT(server.Err(), Not(HasSubstr("name=FORMAT")));
+    EXPECT_THAT(server.Err(), Not(HasSubstr("name=snapshots\n")));
+    if (start == 0) {
+      grpc::ClientContext context;
+      v1::CreateSnapshotResponse response;
+      ASSERT_TRUE(v1::AdminService::NewStub(Connect(address))
+                      ->CreateSnapshot(&context, {}, &response)
+                      .ok());
+      std::filesystem::copy(data() + "/snapshots/" + response.snapshot().file_name(),
+                            scratch_ + "/backup");
+    }
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.Wait(), 0);
+  }
+
+  // A restored directory begins as Stele's alone.
+  std::string out, err;
+  const std::string other = scratch_ + "/other";
+  std::filesystem::create_directories(other + "/lost+found");
+  std::ofstream(other + "/notes.txt") << "mine";
+  EXPECT_EQ(Run({"--restore", scratch_ + "/backup", "--data-dir", other}, &out, &err), 7);
+  EXPECT_THAT(err, AllOf(HasSubstr(other), HasSubstr("notes.txt")));
+  EXPECT_EQ(ReadFile(other + "/notes.txt"), "mine");
+  std::filesystem::remove(other + "/notes.txt");
+  EXPECT_EQ(Run({"--restore", scratch_ + "/backup", "--data-dir", other}, &out, &err), 0) << err;
+}
+
 TEST_F(ShellTest, HealthCheck) {
   std::string out, err;
   const int free_port = 20000 + getpid() % 20000;

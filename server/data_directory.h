@@ -1,0 +1,19 @@
+// What lies in a data directory without being Stele's.
+//
+// Such files are left alone: a warning names them, because who put them there took the directory
+// for something else. It does not look into journal/, which belongs to RocksDB.
+//
+// Thread safety: a pure function but for the disk.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace stele::server {
+
+// Names in `data_directory` and in its snapshots/ ("snapshots/NAME") that docs/format-storage.md
+// does not list, sorted. A file system's own lost+found is not told. Empty where there is no
+// directory.
+std::vector<std::string> ForeignNames(const std::string& data_directory);
+
+}  // namespace stele::server

@@ -11,6 +11,7 @@
 
 #include "index/log_tiles.h"
 #include "server/engine.h"
+#include "server/gathering.h"
 #include "server/recovery.h"
 #include "server/search_pool.h"
 #include "server/snapshotter.h"
@@ -81,6 +82,7 @@ struct Engine::Impl {
   std::condition_variable handoff_filled;
   std::condition_variable handoff_taken;
   std::unique_ptr<CommitGroup> handoff;
+  size_t handoff_wanted = 0;  // the committer wants this many entries; 0: any
   bool applier_done = false;
   std::atomic<uint64_t> unsynced_bytes{0};  // handed over and not yet appended
 
@@ -131,6 +133,7 @@ struct Engine::Impl {
 
   // Committer.
   void CommitterLoop();
+  std::unique_ptr<CommitGroup> TakeGroup(Gathering* gathering);
   void Commit(CommitGroup group);
   std::vector<std::function<void(bool)>> Publish(const CommitGroup& group);
   void MaybeQueueSnapshot(uint64_t bytes);

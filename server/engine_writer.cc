@@ -149,6 +149,7 @@ void Engine::Impl::ApplierLoop() {
 
 void Engine::Impl::HandOver(std::unique_ptr<CommitGroup> group) {
   unsynced_bytes += group->bytes;
+  bool enough = false;
   {
     std::lock_guard lock(handoff_mutex);
     if (handoff == nullptr) {
@@ -156,8 +157,9 @@ void Engine::Impl::HandOver(std::unique_ptr<CommitGroup> group) {
     } else {
       handoff->Merge(std::move(*group));
     }
+    enough = handoff->entries.size() >= handoff_wanted;
   }
-  handoff_filled.notify_one();
+  if (enough) handoff_filled.notify_one();
 }
 
 absl::Status Engine::Impl::CheckSpace(uint64_t bytes, SpaceGrant* grant) const {
@@ -312,17 +314,35 @@ void Engine::Impl::Reclaim(size_t steps_max) {
   snapshotter->Run([shared] { shared->clear(); });
 }
 
+std::unique_ptr<CommitGroup> Engine::Impl::TakeGroup(Gathering* gathering) {
+  std::unique_lock lock(handoff_mutex);
+  handoff_filled.wait(lock, [&] { return handoff != nullptr || applier_done; });
+  if (handoff == nullptr) return nullptr;
+  handoff_wanted = gathering->Wanted(handoff->entries.size(), handoff->bytes);
+  if (handoff_wanted > 0) {
+    handoff_filled.wait_for(lock, gathering->TimeMax(), [&] {
+      return handoff->entries.size() >= handoff_wanted || applier_done;
+    });
+    gathering->Waited(handoff->entries.size(), handoff_wanted);
+    handoff_wanted = 0;
+  }
+  return std::move(handoff);
+}
+
 void Engine::Impl::CommitterLoop() {
-  for (;;) {
-    std::unique_ptr<CommitGroup> group;
-    {
-      std::unique_lock lock(handoff_mutex);
-      handoff_filled.wait(lock, [&] { return handoff != nullptr || applier_done; });
-      if (handoff == nullptr) break;
-      group = std::move(handoff);
-    }
+  Gathering gathering;
+  while (std::unique_ptr<CommitGroup> group = TakeGroup(&gathering)) {
     handoff_taken.notify_one();
+    const size_t entries = group->entries.size();
+    const auto began = std::chrono::steady_clock::now();
     Commit(std::move(*group));
+    const auto took = std::chrono::steady_clock::now() - began;
+    size_t waiting = 0;
+    {
+      std::lock_guard lock(handoff_mutex);
+      if (handoff != nullptr) waiting = handoff->entries.size();
+    }
+    gathering.Synced(entries, waiting, std::chrono::duration_cast<std::chrono::microseconds>(took));
   }
   {
     std::lock_guard lock(notices_mutex);

@@ -10,6 +10,7 @@
 // Invariants:
 //  1. Acknowledgements are delivered once per request, in the order of Send.
 //  2. A request keeps its request id and known_index for its whole life.
+//     Where the server had no room for a request, those behind it may be executed before it is.
 //  3. Nothing waits longer than `stall_timeout` without an acknowledgement.
 #pragma once
 

@@ -10,6 +10,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -49,6 +50,11 @@ class Connection {
     return absl::Now() + timeout.value_or(options_.timeout);
   }
 
+  absl::Time AttemptDeadline(absl::Time deadline) const {
+    return std::min(deadline,
+                    absl::Now() + options_.attempt_timeout.value_or(absl::InfiniteDuration()));
+  }
+
   // Metadata and deadline of one attempt.
   void Prepare(absl::Time deadline, grpc::ClientContext* context) const;
 
@@ -61,14 +67,19 @@ class Connection {
     Backoff backoff(options_.on_retry);
     for (;;) {
       grpc::ClientContext context;
-      Prepare(deadline, &context);
+      const absl::Time attempt_deadline = AttemptDeadline(deadline);
+      Prepare(attempt_deadline, &context);
       Response response;
       const absl::Status status = StatusFromGrpc((stub->*method)(&context, request, &response));
       if (status.ok()) {
         Observe(response.position());
         return response;
       }
-      if (!IsRetryable(status) || !backoff.Wait(status, deadline)) return Explain(status);
+      // The attempt's time is over, and not the call's.
+      const bool late = absl::IsDeadlineExceeded(status) && attempt_deadline < deadline;
+      if ((!IsRetryable(status) && !late) || !backoff.Wait(status, deadline)) {
+        return Explain(status);
+      }
     }
   }
 

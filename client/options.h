@@ -31,6 +31,9 @@ struct Options {
   TlsOptions tls = {};
   // For one call with all of its retries; for a stream, the time without any progress.
   absl::Duration timeout = absl::Seconds(30);
+  // For one attempt of a call; then it is made anew, within `timeout`: a write with its request id.
+  // Without a value an attempt may take all the time there is.
+  std::optional<absl::Duration> attempt_timeout = {};
   // Reads wait for the newest write this client has seen acknowledged.
   bool read_your_writes = true;
   // Called before each wait for a retry, from the calling thread. May be empty.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
 
 #include "absl/time/clock.h"
+#include "client/status.h"
 
 namespace stele::client {
 namespace {
@@ -20,7 +22,10 @@ double JitterFactor() {
 }  // namespace
 
 bool IsRetryable(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kUnavailable;
+  if (absl::IsUnavailable(status)) return true;
+  if (!absl::IsResourceExhausted(status)) return false;
+  const std::string reason = ErrorReason(status);
+  return reason == "OVERLOADED" || reason == "WRITES_EXHAUSTED";
 }
 
 bool Backoff::Wait(const absl::Status& error, absl::Time deadline) {

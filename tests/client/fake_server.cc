@@ -247,6 +247,14 @@ class FakeServer::Memory : public v1::MemoryService::Service {
       state_->seen.writes.push_back(*request);
       return status;
     }
+    if (state_->owner->hanging.load()) {
+      {
+        const std::lock_guard lock(state_->mutex);
+        state_->seen.writes.push_back(*request);
+      }
+      while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
+      return Status::CANCELLED;
+    }
     const v1::WriteStreamResponse result = state_->Execute(*request);
     if (result.has_error()) {
       return Status(static_cast<StatusCode>(result.error().code()), result.error().message(),
@@ -273,6 +281,15 @@ class FakeServer::Memory : public v1::MemoryService::Service {
         if (state_->owner->stream_fault) fault = state_->owner->stream_fault(index);
       }
       if (fault == StreamFault::kBreakBefore) return Status(StatusCode::UNAVAILABLE, "broken");
+      if (fault == StreamFault::kNoRoom) {
+        const Status full =
+            DetailedError(StatusCode::RESOURCE_EXHAUSTED, "queue full", "WRITES_EXHAUSTED");
+        v1::WriteStreamResponse response;
+        response.set_request_id(request.write().request_id());
+        *response.mutable_error() = ToProto(full);
+        stream->Write(response);
+        return full;
+      }
       if (fault == StreamFault::kUnloggedError) {
         v1::WriteStreamResponse response;
         response.set_request_id(request.write().request_id());

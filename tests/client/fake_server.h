@@ -32,6 +32,8 @@ v1::Status ToProto(const grpc::Status& status);
 // What WriteStream does with one message, instead of answering.
 enum class StreamFault {
   kNone,
+  // Refuses it for want of room, which ends the call.
+  kNoRoom,
   // Ends the call before the message is applied.
   kBreakBefore,
   // Applies the message, then ends the call without acknowledging it.
@@ -56,6 +58,9 @@ class FakeServer {
 
   // Before any other call: unary calls answer with the first of these until there are none.
   std::deque<grpc::Status> failures;
+  // While true, Write does not answer, and what comes in is not executed.
+  void Hang(bool hang) { hanging.store(hang); }
+  std::atomic<bool> hanging{false};
   // Asked for every message of WriteStream with the number of messages before it.
   std::function<StreamFault(uint64_t message_index)> stream_fault;
   // Asked for every new write; a status that is not OK is a logged rejection.

@@ -92,6 +92,29 @@ VectorCheck Quantize(std::span<const typename Format::Bits> bits, std::span<int3
   return CheckAdmitted(out);
 }
 
+// The exponent field of the smallest binary32 outside the range: |x| * 2^16 = 2^30.
+constexpr uint32_t kLimitField = Binary32::kBias + 30 - kFractionBits;
+static_assert(kComponentLimit == 1 << 30);
+
+bool AllInRange(std::span<const uint32_t> bits) {
+  uint32_t outside = 0;  // the sign of a difference, without a branch
+  for (const uint32_t x : bits) outside |= (kLimitField << 23) - 1 - Binary32::Magnitude(x);
+  return outside >> 31 == 0;
+}
+
+// As Decode and RoundScaled, without a branch. REQUIRES: in range.
+//
+// With the significand moved to bit 30 at most, x * 2^16 is it shifted right by the distance of the
+// exponents, which is at least 1. Subnormals become 0 as they should, being far below one half;
+// beyond 40 bits nothing is left of any significand, rounded or not.
+uint32_t RoundInRange(uint32_t magnitude) {
+  const uint64_t significand =
+      uint64_t{(magnitude & (Binary32::kImplicitOne - 1)) | Binary32::kImplicitOne} << 7;
+  const uint32_t right = std::min<uint32_t>(kLimitField - (magnitude >> 23), 40);
+  const uint64_t odd = (significand >> right) & 1;
+  return static_cast<uint32_t>((significand + (uint64_t{1} << (right - 1)) - 1 + odd) >> right);
+}
+
 // The integer n nearest to v = a * 2^16 / sqrt(X), ties to even, for one X and many a.
 class UnitScaler {
  public:
@@ -166,7 +189,18 @@ VectorCheck NormalizeFloat(std::span<const typename Format::Bits> bits, std::spa
 }  // namespace
 
 VectorCheck QuantizeFloat32(std::span<const uint32_t> bits, std::span<int32_t> out) {
-  return Quantize<Binary32>(bits, out);
+  RequireSameSize(bits.size(), out.size());
+  if (!AllInRange(bits)) return Quantize<Binary32>(bits, out);  // finds the first fault
+  uint32_t any_in = 0;
+  uint32_t any_out = 0;
+  for (size_t i = 0; i < bits.size(); ++i) {
+    const uint32_t magnitude = RoundInRange(Binary32::Magnitude(bits[i]));
+    any_in |= Binary32::Magnitude(bits[i]);
+    any_out |= magnitude;
+    out[i] = WithSign(magnitude, (bits[i] & Binary32::kSign) != 0);
+  }
+  if (any_out == 0 && any_in != 0) return {VectorFault::kBecomesZero, 0};
+  return CheckAdmitted(out);
 }
 
 VectorCheck QuantizeFloat64(std::span<const uint64_t> bits, std::span<int32_t> out) {

@@ -31,6 +31,12 @@ double Seconds(std::chrono::steady_clock::time_point began) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 }
 
+// The exit code of a failure, whose reason goes to standard error.
+int Complain(const char* what, const absl::Status& status) {
+  std::fprintf(stderr, "%s: %s\n", what, status.ToString().c_str());
+  return 1;
+}
+
 uint64_t ResidentBytes() {
   std::ifstream statm("/proc/self/statm");
   uint64_t total = 0, resident = 0;
@@ -85,6 +91,7 @@ bool Write(server::Engine& engine, std::string request_id, index::Operation oper
   task.operations.push_back(index::Prepare(std::move(operation)));
   std::promise<bool> done;
   engine.Submit(std::move(task), [&](const absl::StatusOr<server::WriteResult>& result) {
+    if (!result.ok()) Complain("write", result.status());
     done.set_value(result.ok());
   });
   return done.get_future().get();
@@ -100,7 +107,8 @@ int Writes(const std::string& directory, uint64_t rows, uint32_t dimension, uint
   create.kind = index::OperationKind::kCreateCollection;
   create.collection = "c";
   create.config = {dimension, index::Metric::kL2, ""};
-  if (!engine.ok() || !Write(**engine, "create", std::move(create))) return 1;
+  if (!engine.ok()) return Complain("open", engine.status());
+  if (!Write(**engine, "create", std::move(create))) return 1;
   std::atomic<uint64_t> next{0};
   std::atomic<bool> failed{false};
   std::vector<std::thread> writers;
@@ -128,7 +136,7 @@ int Replay(const std::string& directory) {
   options.probe_path = server::FindProbe();
   const auto began = std::chrono::steady_clock::now();
   const auto report = server::ReplayLog(options, nullptr);
-  if (!report.ok()) return 1;
+  if (!report.ok()) return Complain("replay", report.status());
   std::printf("{\"seconds\": %.4f, \"entries\": %llu}\n", Seconds(began),
               static_cast<unsigned long long>(report->replayed_entries));
   return 0;
@@ -145,9 +153,11 @@ int Load(const std::string& path) {
   const double reading = Seconds(began);
   began = std::chrono::steady_clock::now();
   const auto snapshot = storage::SnapshotFile::Open(path);
-  if (!snapshot.ok()) return 1;
+  if (!snapshot.ok()) return Complain("open", snapshot.status());
   const auto manifest = server::ReadManifest(**snapshot);
-  if (!manifest.ok() || !server::LoadSnapshot(**snapshot, *manifest, false).ok()) return 1;
+  if (!manifest.ok()) return Complain("manifest", manifest.status());
+  const auto loaded = server::LoadSnapshot(**snapshot, *manifest, false);
+  if (!loaded.ok()) return Complain("load", loaded.status());
   std::printf("{\"megabytes\": %.1f, \"load_seconds\": %.4f, \"read_seconds\": %.4f}\n",
               static_cast<double>(bytes) / 1e6, Seconds(began), reading);
   return 0;

@@ -23,9 +23,10 @@
 namespace stele::bench {
 namespace {
 
-bool Succeeded(const grpc::Status& status) {
+// Says what failed, and why.
+bool Succeeded(const grpc::Status& status, const std::string& what) {
   if (status.ok()) return true;
-  std::fprintf(stderr, "%d: %s\n", static_cast<int>(status.error_code()),
+  std::fprintf(stderr, "%s: status %d: %s\n", what.c_str(), static_cast<int>(status.error_code()),
                status.error_message().c_str());
   return false;
 }
@@ -66,7 +67,8 @@ bool Create(const Load& load) {
   grpc::ClientContext context;
   const grpc::Status status = v1::CollectionService::NewStub(load.Connect(0))
                                   ->CreateCollection(&context, request, &response);
-  return status.error_code() == grpc::StatusCode::ALREADY_EXISTS || Succeeded(status);
+  return status.error_code() == grpc::StatusCode::ALREADY_EXISTS ||
+         Succeeded(status, "CreateCollection " + request.request_id());
 }
 
 bool Ingest(const Load& load) {
@@ -78,7 +80,8 @@ bool Ingest(const Load& load) {
     v1::WriteStreamResponse response;
     while (stream->Read(&response)) {
       if (response.has_ok()) continue;
-      std::fprintf(stderr, "%s\n", response.error().message().c_str());
+      std::fprintf(stderr, "WriteStream %s: status %d: %s\n", response.request_id().c_str(),
+                   response.error().code(), response.error().message().c_str());
       failed = true;
     }
   });
@@ -93,7 +96,7 @@ bool Ingest(const Load& load) {
   }
   stream->WritesDone();
   reader.join();
-  return Succeeded(stream->Finish()) && !failed;
+  return Succeeded(stream->Finish(), "WriteStream") && !failed;
 }
 
 bool Write(const Load& load, v1::MemoryService::Stub& stub, uint64_t row) {
@@ -102,13 +105,13 @@ bool Write(const Load& load, v1::MemoryService::Stub& stub, uint64_t row) {
   request.set_request_id(RequestId(row));
   load.FillRow(row, request.add_operations());
   grpc::ClientContext context;
-  return Succeeded(stub.Write(&context, request, &response));
+  return Succeeded(stub.Write(&context, request, &response), "Write " + request.request_id());
 }
 
 bool EmptyCall(const Load& /*load*/, v1::AdminService::Stub& stub, uint64_t /*row*/) {
   v1::GetServerInfoResponse response;
   grpc::ClientContext context;
-  return Succeeded(stub.GetServerInfo(&context, {}, &response));
+  return Succeeded(stub.GetServerInfo(&context, {}, &response), "GetServerInfo");
 }
 
 // Every client waits for the answer before it goes on, on a connection of its own.
@@ -132,7 +135,9 @@ bool InClosedLoops(const Load& load, Call&& call) {
 bool Run(std::string_view mode, const Load& load) {
   if (mode == "ingest") return Ingest(load);
   if (mode == "writes") return InClosedLoops<v1::MemoryService>(load, Write);
-  return mode == "calls" && InClosedLoops<v1::AdminService>(load, EmptyCall);
+  if (mode == "calls") return InClosedLoops<v1::AdminService>(load, EmptyCall);
+  std::fprintf(stderr, "unknown mode\n");
+  return false;
 }
 
 int Main(int argc, char** argv) {

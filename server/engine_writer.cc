@@ -44,6 +44,8 @@ void Engine::Impl::Close() {
   if (committer.joinable()) committer.join();
   if (notifier.joinable()) notifier.join();
   snapshotter.reset();
+  // Only the next start gains by it, so a failure is none; what was written since is durable.
+  if (journal != nullptr && journal->stats().appends > 0) journal->Settle().IgnoreError();
   std::multimap<index::LogIndex, std::pair<uint64_t, std::function<void(bool)>>> left;
   {
     std::lock_guard lock(published_mutex);

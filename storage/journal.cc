@@ -198,6 +198,17 @@ absl::Status Journal::AdvanceWatermark(const Watermark& watermark) {
   return absl::OkStatus();
 }
 
+absl::Status Journal::Settle() {
+  const std::lock_guard append_lock(append_mutex_);
+  if (options_.read_only) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
+  }
+  if (!poison_.ok()) return poison_;
+  const absl::Status status = rows_->Flush();
+  return status.ok() ? status : Poison(status);
+}
+
 absl::Status Journal::CheckSpace(uint64_t bytes) const {
   uint64_t free_bytes = 0;
   const rocksdb::IOStatus status =

@@ -153,6 +153,11 @@ class Journal {
   // end, backwards, or the same index with another root), and as for Append, poisoning included.
   absl::Status AdvanceWatermark(const Watermark& watermark);
 
+  // Moves what RocksDB's write-ahead log holds into sorted files, so that the next opening has
+  // nothing to recover; nothing that can be read changes. Errors: FAILED_PRECONDITION (read-only),
+  // and as for Append, poisoning included.
+  absl::Status Settle();
+
   // True after a write or sync has failed. Reads go on.
   bool poisoned() const;
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <thread>
 
 #include "tests/storage/testing.h"
@@ -70,6 +71,32 @@ TEST_F(JournalTest, AppendsSurviveReopening) {
   const auto journal = Open();
   ASSERT_TRUE(AppendTestEntries(*journal, 9, 3).ok());
   ExpectTestEntries(*journal, 0, 11);
+}
+
+TEST_F(JournalTest, SettlingLeavesNothingToRecover) {
+  const auto logged_bytes = [this] {
+    uintmax_t bytes = 0;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(directory_.path())) {
+      if (file.path().extension() == ".log") bytes += file.file_size();
+    }
+    return bytes;
+  };
+  {
+    const auto journal = Create();
+    ASSERT_TRUE(AppendTestEntries(*journal, 0, 20).ok());
+    EXPECT_GT(logged_bytes(), 0u);
+    ASSERT_TRUE(journal->Settle().ok());
+    EXPECT_EQ(logged_bytes(), 0u);
+    ExpectTestEntries(*journal, 0, 19);
+    ASSERT_TRUE(AppendTestEntries(*journal, 20, 1).ok());
+    ASSERT_TRUE(journal->Settle().ok());
+  }
+  EXPECT_EQ(logged_bytes(), 0u);
+  const auto journal = Open(0, /*read_only=*/true);
+  EXPECT_EQ(journal->end_index(), 20u);
+  EXPECT_EQ(journal->watermark(), (Watermark{TestLogId(), 20, TestRoot(20)}));
+  ExpectTestEntries(*journal, 0, 20);
+  EXPECT_EQ(journal->Settle().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(JournalTest, EmptyAndLargeRowsAndManyItems) {

@@ -41,8 +41,9 @@ class TlsConfig:
 class RetryPolicy:
     """When a failed attempt is repeated; seconds. The call's timeout bounds the total.
 
-    Repeated are attempts that failed with UNAVAILABLE or lost their connection, and those that took
-    longer than attempt_timeout (None: as long as the call may take). Writes carry the same request
+    Repeated are attempts that failed with UNAVAILABLE or lost their connection, those for which the
+    server had no room (RESOURCE_EXHAUSTED with the reason OVERLOADED or WRITES_EXHAUSTED), and
+    those that took longer than attempt_timeout (None: as long as the call may take). Writes carry the same request
     id each time and take effect once. The pause grows from initial_backoff by factors of two up to
     max_backoff; each pause is a random part of at least one half of that. attempts_max: None for no
     bound, 1 for no retries.
@@ -129,6 +130,13 @@ def connection_lost(error: Any) -> bool:
     )
 
 
+def no_room(failure: errors.Error) -> bool:
+    """Whether the server says that it has no room now, and has done nothing."""
+    return isinstance(failure, errors.ResourceExhausted) and failure.reason in (
+        "OVERLOADED", "WRITES_EXHAUSTED",
+    )  # fmt: skip
+
+
 class Attempts:
     """The deadline and the pauses of one call. `connected` shortens the first contact."""
 
@@ -161,10 +169,11 @@ class Attempts:
         the last of those failures is raised: it is the cause.
         """
         self._count += 1
+        busy = no_room(failure)
         late = isinstance(failure, errors.DeadlineExceeded)
-        if not lost and not late:
+        if not lost and not late and not busy:
             raise failure
-        self._lost = failure if lost else self._lost
+        self._lost = failure if lost or busy else self._lost
         exhausted = self._policy.attempts_max is not None and (
             self._count >= self._policy.attempts_max
         )

@@ -13,7 +13,7 @@ import grpc
 
 from stele import _requests, errors, model
 from stele._bulk import BatchOptions, Window
-from stele._session import Session, connection_lost
+from stele._session import Session, connection_lost, no_room
 
 # How long the server may take to end a stream that has nothing left to say.
 FINISH_SECONDS = 1.0
@@ -48,6 +48,8 @@ class StreamState:
             # A failure that names no request belongs to the oldest.
             request_id = reply.request_id or self.window.next_request_id
             error = self._error(reply.error, request_id)
+            if no_room(error):
+                return None
             if not len(self.window):
                 raise error
             self.window.acknowledge(request_id)
@@ -90,7 +92,8 @@ class StreamState:
         if event is None:
             return errors.DeadlineExceeded("no acknowledgement came in time", **where), False
         if event.reply is not None:
-            return self._error(event.reply.error, request_id), True
+            failure = self._error(event.reply.error, request_id)
+            return failure, not no_room(failure)
         if event.error is None or _send_failed(event.error):
             return errors.Unavailable("the server ended the stream", **where), True
         failure = self.session.error(event.error, "WriteStream", request_id)

@@ -92,6 +92,8 @@ class FakeServer(
             self._authorize(metadata)
             time.sleep(self.faults.delays.get(method, 0))
             fault = (self.faults.unary.get(method) or [None]).pop(0)
+            if fault is not None and isinstance(fault[0], Rejected):
+                raise fault[0]
             if fault is not None and not fault[1]:
                 context.abort(fault[0], "injected")
             with self._lock:

@@ -102,7 +102,7 @@ class Asker {
     auto found = engine_->Search(*view, *view->FindCollection("c"), {&search, 1}, nullptr);
     in_process.push_back(Micros(began));
     if (!found.ok()) return false;
-    *hits = std::move(found->front());
+    *hits = std::move(found->hits.front());
     return true;
   }
   bool Empty() {

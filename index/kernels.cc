@@ -4,8 +4,9 @@ namespace stele::index {
 namespace {
 
 // Fastest first.
-constexpr KernelKind kByPreference[] = {KernelKind::kAvx512, KernelKind::kAvx2, KernelKind::kNeon,
-                                        KernelKind::kScalar};
+constexpr KernelKind kByPreference[] = {KernelKind::kAvx512Vnni, KernelKind::kAvx512,
+                                        KernelKind::kAvx2,       KernelKind::kNeonDot,
+                                        KernelKind::kNeon,       KernelKind::kScalar};
 
 }  // namespace
 
@@ -17,8 +18,12 @@ const Kernels* KernelsOfKind(KernelKind kind) {
       return internal::Avx2Kernels();
     case KernelKind::kAvx512:
       return internal::Avx512Kernels();
+    case KernelKind::kAvx512Vnni:
+      return internal::Avx512VnniKernels();
     case KernelKind::kNeon:
       return internal::NeonKernels();
+    case KernelKind::kNeonDot:
+      return internal::NeonDotKernels();
   }
   return nullptr;
 }

@@ -1,4 +1,5 @@
-// Exact distances over raw Q16.16 vectors: one query against many rows.
+// The loops of a search: exact distances over raw Q16.16 vectors, and the coarse products and
+// bounds over planes (planes.h) that rule out most rows before.
 //
 // There is one scalar implementation, which is the specification, and variants for vector units.
 // All are exact in int64 over the whole admitted range (arithmetic.h), so all return the same
@@ -18,9 +19,21 @@
 #include <cstdint>
 #include <string_view>
 
+#include "index/planes.h"
+
 namespace stele::index {
 
-enum class KernelKind : uint8_t { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kNeon = 3 };
+enum class KernelKind : uint8_t {
+  kScalar = 0,
+  kAvx2 = 1,
+  kAvx512 = 2,
+  kNeon = 3,
+  kAvx512Vnni = 4,
+  kNeonDot = 5,
+};
+inline constexpr KernelKind kKernelKinds[] = {KernelKind::kScalar,     KernelKind::kAvx2,
+                                              KernelKind::kAvx512,     KernelKind::kNeon,
+                                              KernelKind::kAvx512Vnni, KernelKind::kNeonDot};
 
 // For `row_count` rows of `dimension` components, row r starting at rows + r * stride (stride in
 // components), writes one result for each row and `query` (`dimension` components) to out[r].
@@ -31,14 +44,52 @@ using RowsFunction = void (*)(const int32_t* query, const int32_t* rows, size_t 
 // One result for two admitted vectors of `dimension` components.
 using PairFunction = int64_t (*)(const int32_t* a, const int32_t* b, uint32_t dimension);
 
+// Products of a query's codes with one nibble plane of `row_count` rows, which stand one after the
+// other. `query` holds kGroupBytes * groups codes for the low four bits of the plane's bytes, then
+// as many for the high four bits; they are within +-127. out[r] = sum of code * nibble. `next` is
+// what will be read after these rows, or null: it may be prefetched, and is not used otherwise.
+using NibbleDotsFunction = void (*)(const int8_t* query, const uint8_t* rows, uint32_t groups,
+                                    uint32_t row_count, const uint8_t* next, int32_t* out);
+
+// The least distance a row can have, of all that its codes allow for:
+//     squared_norm + base - scale * step * (16 * dot - offset) - reach * residual
+// (squared_norm counts where `with_norms`). search_bounds.h tells where the terms come from.
+struct BoundTerms {
+  int64_t base = 0;
+  int32_t scale = 0;
+  int32_t offset = 0;
+  uint32_t reach = 0;
+  bool with_norms = false;
+  int64_t limit = 0;
+};
+
+// Which of 64 rows may be as near as the limit: bit r is set iff the value above is <= limit.
+using KeepRowsFunction = uint64_t (*)(const BoundTerms& terms, const int64_t* squared_norms,
+                                      const uint32_t* steps, const uint32_t* residuals,
+                                      const int32_t* dots);
+
+// z = vector - mean; plane_loops.h has these three.
+using CenterFunction = RowExtent (*)(const int32_t* vector, const int32_t* mean, uint32_t dimension,
+                                     int32_t* z);
+using EncodeFunction = RowCode (*)(const int32_t* z, uint32_t dimension, const RowExtent& extent,
+                                   const RowScale& scale, const RowPlanes& row);
+using DecodeFunction = void (*)(const ConstRowPlanes& row, const RowScale& scale,
+                                uint32_t dimension, int32_t* z);
+
 struct Kernels {
   KernelKind kind;
-  const char* name;  // "scalar", "avx2", "avx512", "neon"
+  const char* name;  // "scalar", "avx2", "avx512", "avx512vnni", "neon", "neondot"
 
   RowsFunction squared_l2_rows;  // sum of (query_i - row_i)^2, in [0, 2^62)
   RowsFunction dot_rows;         // sum of query_i row_i, within +-2^60; not negated
   PairFunction squared_l2;
   PairFunction dot;
+
+  NibbleDotsFunction nibble_dots;
+  KeepRowsFunction keep_rows;
+  CenterFunction center;
+  EncodeFunction encode;
+  DecodeFunction decode;
 };
 
 // The specification; every machine has it.
@@ -57,7 +108,22 @@ const Kernels& BestKernels();
 namespace internal {
 const Kernels* Avx2Kernels();
 const Kernels* Avx512Kernels();
+const Kernels* Avx512VnniKernels();
 const Kernels* NeonKernels();
+const Kernels* NeonDotKernels();
+
+// Scans of planes prefetch about this far ahead, in steps of eight rows.
+inline constexpr size_t kPrefetchBytes = 3072;
+// What stands that far after row r, in these rows or in the next ones; null where nothing is known.
+inline const uint8_t* Ahead(const uint8_t* rows, size_t row_bytes, uint32_t row, uint32_t row_count,
+                            const uint8_t* next) {
+  const size_t ahead = row + (kPrefetchBytes / row_bytes / 8 + 1) * 8;
+  if (ahead < row_count) return rows + ahead * row_bytes;
+  return next == nullptr ? nullptr : next + (ahead - row_count) * row_bytes;
+}
+// AVX2, for AVX-512 without VNNI too.
+void NibbleDotsAvx2(const int8_t* query, const uint8_t* rows, uint32_t groups, uint32_t row_count,
+                    const uint8_t* next, int32_t* out);
 }  // namespace internal
 
 }  // namespace stele::index

@@ -2,6 +2,7 @@
 // the odd lanes are moved down for a second multiplication. Rows are taken four at a time while the
 // next four are prefetched, as in kernels_avx512.cc.
 #include "index/kernels.h"
+#include "index/plane_loops.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 
@@ -112,10 +113,95 @@ STELE_AVX2 void Rows(const int32_t* query, const int32_t* rows, size_t stride, u
   for (; r < row_count; ++r) out[r] = Pair<Metric>(query, rows + r * stride, dimension);
 }
 
-constexpr Kernels kKernels = {KernelKind::kAvx2, "avx2",          Rows<SquaredL2>,
-                              Rows<Dot>,         Pair<SquaredL2>, Pair<Dot>};
+STELE_AVX2 RowExtent Center(const int32_t* vector, const int32_t* mean, uint32_t dimension,
+                            int32_t* z) {
+  return loops::Center(vector, mean, dimension, z);
+}
+
+STELE_AVX2 RowCode Encode(const int32_t* z, uint32_t dimension, const RowExtent& extent,
+                          const RowScale& scale, const RowPlanes& row) {
+  return loops::Encode(z, dimension, extent, scale, row);
+}
+
+STELE_AVX2 void Decode(const ConstRowPlanes& row, const RowScale& scale, uint32_t dimension,
+                       int32_t* z) {
+  loops::Decode(row, scale, dimension, z);
+}
+
+STELE_AVX2 uint64_t KeepRows(const BoundTerms& terms, const int64_t* squared_norms,
+                             const uint32_t* steps, const uint32_t* residuals,
+                             const int32_t* dots) {
+  return loops::KeepRows(terms, squared_norms, steps, residuals, dots);
+}
+
+// Sums of pairs of products, of 32 bytes of a nibble plane with two codes a byte. vpmaddubsw adds
+// two products into 16 bits: at most 2 * 15 * 127, so eight of them still fit.
+STELE_AVX2 inline __m256i NibblePairs(__m256i nibbles, const int8_t* low, const int8_t* high) {
+  const __m256i mask = _mm256_set1_epi8(15);
+  const __m256i q_low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low));
+  const __m256i q_high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high));
+  return _mm256_add_epi16(
+      _mm256_maddubs_epi16(_mm256_and_si256(nibbles, mask), q_low),
+      _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(nibbles, 4), mask), q_high));
+}
+
+STELE_AVX2 int32_t NibbleDot(const int8_t* query, const uint8_t* row, uint32_t groups) {
+  const uint32_t bytes = groups * kGroupBytes;
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i sums = _mm256_setzero_si256();
+  uint32_t i = 0;
+  while (i + 32 <= bytes) {
+    __m256i pairs = _mm256_setzero_si256();
+    for (int step = 0; step < 4 && i + 32 <= bytes; ++step, i += 32) {
+      const __m256i nibbles = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + i));
+      pairs = _mm256_add_epi16(pairs, NibblePairs(nibbles, query + i, query + bytes + i));
+    }
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, ones));
+  }
+  __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  if (i < bytes) {
+    const __m128i mask = _mm_set1_epi8(15);
+    const __m128i nibbles = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i));
+    const __m128i q_low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(query + i));
+    const __m128i q_high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(query + bytes + i));
+    const __m128i pairs =
+        _mm_add_epi16(_mm_maddubs_epi16(_mm_and_si128(nibbles, mask), q_low),
+                      _mm_maddubs_epi16(_mm_and_si128(_mm_srli_epi16(nibbles, 4), mask), q_high));
+    sum = _mm_add_epi32(sum, _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
+  }
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+  sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+  return _mm_cvtsi128_si32(sum);
+}
+
+constexpr Kernels kKernels = {
+    .kind = KernelKind::kAvx2,
+    .name = "avx2",
+    .squared_l2_rows = Rows<SquaredL2>,
+    .dot_rows = Rows<Dot>,
+    .squared_l2 = Pair<SquaredL2>,
+    .dot = Pair<Dot>,
+    .nibble_dots = internal::NibbleDotsAvx2,
+    .keep_rows = KeepRows,
+    .center = Center,
+    .encode = Encode,
+    .decode = Decode,
+};
 
 }  // namespace
+
+STELE_AVX2 void internal::NibbleDotsAvx2(const int8_t* query, const uint8_t* rows, uint32_t groups,
+                                         uint32_t row_count, const uint8_t* next, int32_t* out) {
+  const size_t bytes = size_t{groups} * kGroupBytes;
+  for (uint32_t r = 0; r < row_count; ++r) {
+    if (const uint8_t* ahead = Ahead(rows, bytes, r, row_count, next); ahead != nullptr) {
+      for (size_t i = 0; i < bytes; i += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T0);
+      }
+    }
+    out[r] = NibbleDot(query, rows + r * bytes, groups);
+  }
+}
 
 const Kernels* internal::Avx2Kernels() {
   return __builtin_cpu_supports("avx2") ? &kKernels : nullptr;

@@ -5,6 +5,7 @@
 // page boundaries and alone reaches only two thirds of the memory bandwidth on rows of 384. The
 // last components of a row come by masked loads, which touch no byte outside it.
 #include "index/kernels.h"
+#include "index/plane_loops.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 
@@ -18,6 +19,8 @@
 #include <immintrin.h>
 
 #define STELE_AVX512 __attribute__((target("avx512f")))
+// Every processor with VNNI has the others, too.
+#define STELE_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 
 namespace stele::index {
 namespace {
@@ -115,8 +118,163 @@ STELE_AVX512 void Rows(const int32_t* query, const int32_t* rows, size_t stride,
   for (; r < row_count; ++r) out[r] = Pair<Metric>(query, rows + r * stride, dimension);
 }
 
-constexpr Kernels kKernels = {KernelKind::kAvx512, "avx512",        Rows<SquaredL2>,
-                              Rows<Dot>,           Pair<SquaredL2>, Pair<Dot>};
+STELE_AVX512 RowExtent Center(const int32_t* vector, const int32_t* mean, uint32_t dimension,
+                              int32_t* z) {
+  return loops::Center(vector, mean, dimension, z);
+}
+
+STELE_AVX512 RowCode Encode(const int32_t* z, uint32_t dimension, const RowExtent& extent,
+                            const RowScale& scale, const RowPlanes& row) {
+  return loops::Encode(z, dimension, extent, scale, row);
+}
+
+STELE_AVX512 void Decode(const ConstRowPlanes& row, const RowScale& scale, uint32_t dimension,
+                         int32_t* z) {
+  loops::Decode(row, scale, dimension, z);
+}
+
+STELE_AVX512 uint64_t KeepRows(const BoundTerms& terms, const int64_t* squared_norms,
+                               const uint32_t* steps, const uint32_t* residuals,
+                               const int32_t* dots) {
+  return loops::KeepRows(terms, squared_norms, steps, residuals, dots);
+}
+
+STELE_VNNI RowExtent CenterVnni(const int32_t* vector, const int32_t* mean, uint32_t dimension,
+                                int32_t* z) {
+  return loops::Center(vector, mean, dimension, z);
+}
+
+STELE_VNNI RowCode EncodeVnni(const int32_t* z, uint32_t dimension, const RowExtent& extent,
+                              const RowScale& scale, const RowPlanes& row) {
+  return loops::Encode(z, dimension, extent, scale, row);
+}
+
+STELE_VNNI void DecodeVnni(const ConstRowPlanes& row, const RowScale& scale, uint32_t dimension,
+                           int32_t* z) {
+  loops::Decode(row, scale, dimension, z);
+}
+
+STELE_VNNI inline __m512i Widened(const uint32_t* from) {
+  return _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+
+STELE_VNNI uint64_t KeepRowsVnni(const BoundTerms& terms, const int64_t* squared_norms,
+                                 const uint32_t* steps, const uint32_t* residuals,
+                                 const int32_t* dots) {
+  const __m512i base = _mm512_set1_epi64(terms.base);
+  const __m512i limit = _mm512_set1_epi64(terms.limit);
+  const __m512i scale = _mm512_set1_epi64(terms.scale);
+  const __m512i reach = _mm512_set1_epi64(terms.reach);
+  const __m512i offset = _mm512_set1_epi64(terms.offset);
+  uint64_t keep = 0;
+  for (unsigned row = 0; row < 64; row += 8) {
+    const __m512i dot =
+        _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(dots + row)));
+    const __m512i code = _mm512_sub_epi64(_mm512_slli_epi64(dot, 4), offset);
+    const __m512i product = _mm512_mul_epi32(Widened(steps + row), code);
+    __m512i bound = base;
+    if (terms.with_norms) {
+      bound = _mm512_add_epi64(bound, _mm512_loadu_si512(squared_norms + row));
+    }
+    bound = _mm512_sub_epi64(bound, _mm512_mullo_epi64(product, scale));
+    bound = _mm512_sub_epi64(bound, _mm512_mul_epu32(Widened(residuals + row), reach));
+    keep |= uint64_t{_mm512_cmple_epi64_mask(bound, limit)} << row;
+  }
+  return keep;
+}
+
+// vpdpbusd multiplies unsigned by signed bytes and adds four products to each 32-bit lane; nibbles
+// are the unsigned ones.
+STELE_VNNI inline __m512i NibbleStep(__m512i sum, __m512i nibbles, __m512i low, __m512i high) {
+  const __m512i mask = _mm512_set1_epi8(15);
+  sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(nibbles, mask), low);
+  return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), mask), high);
+}
+
+// Four sums of 16 lanes each.
+STELE_VNNI inline __m128i TransposedTotals(const __m512i* sums) {
+  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(sums[0], sums[1]),
+                                      _mm512_unpackhi_epi32(sums[0], sums[1]));
+  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(sums[2], sums[3]),
+                                      _mm512_unpackhi_epi32(sums[2], sums[3]));
+  const __m512i all =
+      _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  const __m256i half =
+      _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
+template <int kRows>
+STELE_VNNI inline void NibbleRows(const int8_t* query, const uint8_t* rows, size_t bytes,
+                                  const uint8_t* ahead, __m512i* sums) {
+  for (int r = 0; r < kRows; ++r) sums[r] = _mm512_setzero_si512();
+  size_t i = 0;
+  for (; i + 64 <= bytes; i += 64) {
+    const __m512i low = _mm512_loadu_si512(query + i);
+    const __m512i high = _mm512_loadu_si512(query + bytes + i);
+    for (int r = 0; r < kRows; ++r) {
+      const size_t at = static_cast<size_t>(r) * bytes + i;
+      if (ahead != nullptr) {
+        _mm_prefetch(reinterpret_cast<const char*>(ahead + at), _MM_HINT_T0);
+      }
+      sums[r] = NibbleStep(sums[r], _mm512_loadu_si512(rows + at), low, high);
+    }
+  }
+  if (i < bytes) {
+    const __mmask64 mask = (uint64_t{1} << (bytes - i)) - 1;
+    const __m512i low = _mm512_maskz_loadu_epi8(mask, query + i);
+    const __m512i high = _mm512_maskz_loadu_epi8(mask, query + bytes + i);
+    for (int r = 0; r < kRows; ++r) {
+      const uint8_t* from = rows + static_cast<size_t>(r) * bytes + i;
+      sums[r] = NibbleStep(sums[r], _mm512_maskz_loadu_epi8(mask, from), low, high);
+    }
+  }
+}
+
+STELE_VNNI void NibbleDotsVnni(const int8_t* query, const uint8_t* rows, uint32_t groups,
+                               uint32_t row_count, const uint8_t* next, int32_t* out) {
+  const size_t bytes = size_t{groups} * kGroupBytes;
+  __m512i sums[8];
+  uint32_t r = 0;
+  for (; r + 8 <= row_count; r += 8) {
+    NibbleRows<8>(query, rows + r * bytes, bytes, internal::Ahead(rows, bytes, r, row_count, next),
+                  sums);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r), TransposedTotals(sums));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r + 4), TransposedTotals(sums + 4));
+  }
+  for (; r < row_count; ++r) {
+    NibbleRows<1>(query, rows + r * bytes, bytes, nullptr, sums);
+    out[r] = _mm512_reduce_add_epi32(sums[0]);
+  }
+}
+
+constexpr Kernels kKernels = {
+    .kind = KernelKind::kAvx512,
+    .name = "avx512",
+    .squared_l2_rows = Rows<SquaredL2>,
+    .dot_rows = Rows<Dot>,
+    .squared_l2 = Pair<SquaredL2>,
+    .dot = Pair<Dot>,
+    .nibble_dots = internal::NibbleDotsAvx2,
+    .keep_rows = KeepRows,
+    .center = Center,
+    .encode = Encode,
+    .decode = Decode,
+};
+
+constexpr Kernels kVnniKernels = {
+    .kind = KernelKind::kAvx512Vnni,
+    .name = "avx512vnni",
+    .squared_l2_rows = Rows<SquaredL2>,
+    .dot_rows = Rows<Dot>,
+    .squared_l2 = Pair<SquaredL2>,
+    .dot = Pair<Dot>,
+    .nibble_dots = NibbleDotsVnni,
+    .keep_rows = KeepRowsVnni,
+    .center = CenterVnni,
+    .encode = EncodeVnni,
+    .decode = DecodeVnni,
+};
 
 }  // namespace
 
@@ -124,10 +282,17 @@ const Kernels* internal::Avx512Kernels() {
   return __builtin_cpu_supports("avx512f") ? &kKernels : nullptr;
 }
 
+const Kernels* internal::Avx512VnniKernels() {
+  const bool has = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return has ? &kVnniKernels : nullptr;
+}
+
 }  // namespace stele::index
 
 #else
 
 const stele::index::Kernels* stele::index::internal::Avx512Kernels() { return nullptr; }
+const stele::index::Kernels* stele::index::internal::Avx512VnniKernels() { return nullptr; }
 
 #endif

@@ -1,5 +1,6 @@
-// The specification of every kernel: plain loops over exact int64 sums.
+// The specification of every kernel: plain loops over exact integers.
 #include "index/kernels.h"
+#include "index/plane_loops.h"
 
 namespace stele::index {
 namespace {
@@ -25,8 +26,31 @@ void Rows(const int32_t* query, const int32_t* rows, size_t stride, uint32_t row
   for (uint32_t r = 0; r < row_count; ++r) out[r] = kPair(query, rows + r * stride, dimension);
 }
 
-constexpr Kernels kKernels = {KernelKind::kScalar, "scalar",  Rows<SquaredL2>,
-                              Rows<Dot>,           SquaredL2, Dot};
+void NibbleDots(const int8_t* query, const uint8_t* rows, uint32_t groups, uint32_t row_count,
+                const uint8_t*, int32_t* out) {
+  const uint32_t bytes = groups * kGroupBytes;
+  for (uint32_t r = 0; r < row_count; ++r, rows += bytes) {
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < bytes; ++i) {
+      sum += (rows[i] & 15) * query[i] + (rows[i] >> 4) * query[bytes + i];
+    }
+    out[r] = sum;
+  }
+}
+
+constexpr Kernels kKernels = {
+    .kind = KernelKind::kScalar,
+    .name = "scalar",
+    .squared_l2_rows = Rows<SquaredL2>,
+    .dot_rows = Rows<Dot>,
+    .squared_l2 = SquaredL2,
+    .dot = Dot,
+    .nibble_dots = NibbleDots,
+    .keep_rows = loops::KeepRows,
+    .center = loops::Center,
+    .encode = loops::Encode,
+    .decode = loops::Decode,
+};
 
 }  // namespace
 

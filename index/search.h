@@ -1,10 +1,14 @@
-// Exact k-nearest-neighbour search over a range of blocks, at one log index. Under the total order
-// (distance, id) every query has one answer, so ranges may be scanned in any order and on any
-// number of threads, each into its own TopHits, and merged.
+// Exact k-nearest-neighbour search at one log index. Under the total order (distance, id) every
+// query has one answer, so blocks may be scanned in any order and on any number of threads, each
+// into its own TopHits, and merged.
+//
+// A block goes through a cascade: the 4-bit readings of its rows rule out most, the 8-bit ones
+// most of the rest, and what is left is computed exactly (search_bounds.h). Nothing that could be
+// in the answer is ever ruled out.
 //
 // It starts no threads and does not watch deadlines: the caller scans a few blocks at a time.
 //
-// Thread safety: pure with respect to its arguments; a TopHits belongs to one thread.
+// Thread safety: a SearchScan is immutable; a TopHits belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +19,7 @@
 #include "index/collection.h"
 #include "index/filter.h"
 #include "index/kernels.h"
+#include "index/search_bounds.h"
 #include "index/types.h"
 
 namespace stele::index {
@@ -44,6 +49,8 @@ class TopHits {
 
   // Anything farther cannot enter.
   int64_t distance_limit() const { return limit_; }
+  // Told that k hits at most this far are known elsewhere.
+  void Tighten(int64_t limit) { limit_ = limit < limit_ ? limit : limit_; }
   void Offer(const SearchHit& hit);
   void Merge(const TopHits& other);
   // Nearest first; the object is empty afterwards.
@@ -55,10 +62,55 @@ class TopHits {
   std::vector<SearchHit> heap_;  // the worst hit first
 };
 
-// Scans blocks [block_begin, block_end) of `collection` at n for every query; `hits` has one
-// element for each. REQUIRES: n held by the caller, block_end <= block_count().
-void ScanBlocks(const Collection& collection, LogIndex n, uint32_t block_begin, uint32_t block_end,
-                std::span<const SearchQuery> queries, const Kernels& kernels,
-                std::span<TopHits> hits);
+// What a search did, for explaining it.
+struct SearchCounts {
+  uint64_t rows = 0;          // visible rows met
+  uint64_t kept4 = 0;         // rows that the 4-bit readings did not rule out
+  uint64_t kept8 = 0;         // rows that the 8-bit readings did not rule out
+  uint64_t filter_tests = 0;  // rows whose attributes were looked at
+  uint64_t computed = 0;      // rows whose distance was computed
+  uint64_t bytes = 0;         // of planes and headers read
+
+  void Add(const SearchCounts& other);
+};
+
+// One search of one or more queries over a collection at n.
+class SearchScan {
+ public:
+  // REQUIRES: `collection` visible at n, n held by the caller as long as this lives; so do the
+  // queries' vectors and filters.
+  SearchScan(const Collection& collection, LogIndex n, std::span<const SearchQuery> queries,
+             const Kernels& kernels);
+
+  // Blocks are visited in an order of the scan's own, so that a few early ones are a fair sample.
+  uint32_t block_count() const { return block_count_; }
+  std::span<const SearchQuery> queries() const { return queries_; }
+  // Bytes of 4-bit codes in a block.
+  size_t block_code_bytes() const;
+  // Scans blocks [begin, end) of that order; `hits` and `counts` have one element for each query.
+  void Scan(uint32_t begin, uint32_t end, std::span<TopHits> hits,
+            std::span<SearchCounts> counts) const;
+
+ private:
+  struct Scratch;
+  uint32_t BlockNumber(uint32_t place) const {
+    return static_cast<uint32_t>(uint64_t{place} * stride_ % block_count_);
+  }
+  void ScanBlock(const VectorBlock& block, uint64_t visible, const uint8_t* next_plane,
+                 size_t query, Scratch* scratch, TopHits* hits, SearchCounts* counts) const;
+
+  const Collection& collection_;
+  const LogIndex n_;
+  const std::span<const SearchQuery> queries_;
+  const Kernels& kernels_;
+  const uint32_t block_count_;
+  uint32_t stride_ = 1;  // has no factor in common with block_count_
+  uint32_t epochs_;
+  std::vector<CodedQuery> coded_;  // of query q under epoch e: [q * epochs_ + e]
+};
+
+// The whole search of one query, on the calling thread.
+std::vector<SearchHit> SearchAll(const Collection& collection, LogIndex n, const SearchQuery& query,
+                                 const Kernels& kernels);
 
 }  // namespace stele::index

@@ -4,6 +4,10 @@
 // A slot is visible at n iff born <= n < died. Slots of dead rows are emptied and used again only
 // after the caller has seen every reader leave that could still see them.
 //
+// Rows lie in planes (planes.h), as differences from a mean. Means are taken now and then from what
+// was stored so far, and hold for the blocks that begin afterwards; rows are never coded again.
+// Blocks, means and slots are plan data: nothing that is hashed or answered depends on them.
+//
 // Invariants: a row's components are written before its `born`; an empty slot has born = kNever.
 #pragma once
 
@@ -13,6 +17,7 @@
 #include <vector>
 
 #include "index/cell.h"
+#include "index/planes.h"
 #include "index/record.h"
 #include "index/types.h"
 
@@ -20,30 +25,61 @@ namespace stele::index {
 
 inline constexpr uint32_t kBlockRows = 64;
 
-// 64 rows and what a scan must know of them. The components follow the object, 64-byte aligned.
+// 64 rows and what a scan must know of them. The planes follow the object, 64-byte aligned.
 struct alignas(64) VectorBlock {
+  // If died_min > n >= full_from, all 64 rows are visible at n; to be read in this order.
+  Cell<LogIndex> died_min{kNever};
+  Cell<LogIndex> full_from{kNever};
+  // At least the norm of every visible row.
+  Cell<uint32_t> norm_max{0};
+  uint32_t epoch = 0;             // number of the mean
+  const int32_t* mean = nullptr;  // null: zero
+  uint32_t dimension = 0;
+  ResidualWidth width = ResidualWidth::k1;
+  uint8_t published_rows = 0;  // writer only
   Cell<LogIndex> born[kBlockRows];
   Cell<LogIndex> died[kBlockRows];
   // Newest version that uses the slot.
   Cell<RecordVersion*> versions[kBlockRows];
+  int64_t squared_norms[kBlockRows];
+  uint32_t steps[kBlockRows];
+  uint32_t residuals4[kBlockRows];
+  uint32_t residuals8[kBlockRows];
 
-  const int32_t* components() const { return reinterpret_cast<const int32_t*>(this + 1); }
-  int32_t* components() { return reinterpret_cast<int32_t*>(this + 1); }
+  size_t nibble_bytes() const { return size_t{GroupCount(dimension)} * kGroupBytes; }
+  size_t residual_bytes() const { return dimension * BytesOf(width); }
+  const uint8_t* high(uint32_t row) const { return planes() + row * nibble_bytes(); }
+  const uint8_t* low(uint32_t row) const { return high(kBlockRows) + row * nibble_bytes(); }
+  const uint8_t* residual(uint32_t row) const { return low(kBlockRows) + row * residual_bytes(); }
+  ConstRowPlanes row(uint32_t row) const { return {high(row), low(row), residual(row)}; }
+  RowScale scale(uint32_t row) const { return {steps[row], width}; }
+  // The 4-bit residual and a rounded-up norm are not in it.
+  RowCode code(uint32_t row) const {
+    return {squared_norms[row], steps[row], 0, residuals8[row], norm_max.Get()};
+  }
+
+ private:
+  const uint8_t* planes() const { return reinterpret_cast<const uint8_t*>(this + 1); }
 };
 
 class VectorStore {
  public:
-  explicit VectorStore(uint32_t dimension) : dimension_(dimension) {}
+  explicit VectorStore(uint32_t dimension);
   VectorStore(const VectorStore&) = delete;
   VectorStore& operator=(const VectorStore&) = delete;
   ~VectorStore();
 
   uint32_t dimension() const { return dimension_; }
   // Blocks that hold, or have held, rows. Readers may see it grow.
-  uint32_t block_count() const { return (slot_count_.Get() + kBlockRows - 1) / kBlockRows; }
+  uint32_t block_count() const { return block_count_.Get(); }
   const VectorBlock& block(uint32_t number) const { return *BlockCell(number).Get(); }
-  std::span<const int32_t> Row(Slot slot) const;
-  size_t memory_bytes() const;
+  // The stored components, exactly.
+  void ReadRow(Slot slot, std::span<int32_t> vector) const;
+  std::vector<int32_t> Row(Slot slot) const;
+  // Means that blocks may name: epoch e < epoch_count() has Mean(e), null for zero.
+  uint32_t epoch_count() const { return epoch_count_.Get(); }
+  const int32_t* Mean(uint32_t epoch) const { return means_[epoch].Get(); }
+  size_t memory_bytes() const { return bytes_.Get(); }
 
   // Writer only. Takes a free slot and fills it; readers do not see it before Publish.
   Slot Add(std::span<const int32_t> vector);
@@ -59,16 +95,31 @@ class VectorStore {
  private:
   // Segment s holds 2^s blocks, so the directory is small, never moves and never is full.
   static constexpr unsigned kSegments = 26;
+  static constexpr uint32_t kEpochsMax = 7;
   using BlockPointer = Cell<VectorBlock*>;
 
   const BlockPointer& BlockCell(uint32_t number) const;
   VectorBlock& MutableBlock(Slot slot);
-  size_t BlockBytes() const;
+  size_t BlockBytes(ResidualWidth width) const;
+  void AddBlock(ResidualWidth width);
+  void BeginEpochIfDue();
+  Slot TakeSlot(ResidualWidth width);
+  void Write(Slot slot, const RowExtent& extent, const RowScale& scale);
 
   uint32_t dimension_;
   Cell<BlockPointer*> segments_[kSegments];
-  Cell<uint32_t> slot_count_{0};
-  std::vector<uint32_t> free_;
+  Cell<uint32_t> block_count_{0};
+  Cell<uint64_t> bytes_{0};
+  Cell<const int32_t*> means_[kEpochsMax];
+  Cell<uint32_t> epoch_count_{1};
+
+  // Writer only.
+  std::vector<uint32_t> free_[kResidualWidths];
+  // The next slot of the newest block of each width; a multiple of kBlockRows: there is none.
+  uint32_t next_slot_[kResidualWidths] = {};
+  uint64_t rows_added_ = 0;
+  std::vector<int64_t> sums_;     // of all rows added
+  std::vector<int32_t> scratch_;  // one row less its mean
 };
 
 }  // namespace stele::index

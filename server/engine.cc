@@ -11,8 +11,6 @@
 namespace stele::server {
 namespace {
 
-constexpr uint64_t kScanChunkBytes = 1u << 20;
-
 // The entry after the newest snapshot whose manifest reads well: where checking must begin. What
 // lies before it has been checked when it was written, and is again by --verify.
 index::LogIndex FirstUnsealedEntry(const std::string& data_directory) {
@@ -211,45 +209,16 @@ void Engine::CancelWait(uint64_t id) {
   }
 }
 
-absl::StatusOr<std::vector<std::vector<index::SearchHit>>> Engine::Search(
-    const ReadView& view, const index::Collection& collection,
-    std::span<const index::SearchQuery> queries, const std::function<bool()>& cancelled) const {
-  std::vector<index::TopHits> best;
-  for (const index::SearchQuery& query : queries) best.emplace_back(query.k, query.distance_max);
-  const uint32_t blocks = collection.vectors().block_count();
-  const uint64_t block_bytes =
-      uint64_t{index::kBlockRows} * collection.config().dimension * sizeof(int32_t);
-  const auto step =
-      static_cast<uint32_t>(std::clamp<uint64_t>(kScanChunkBytes / block_bytes, 1, 256));
-  std::atomic<uint32_t> next{0};
-  std::atomic<bool> stopped{false};
-  std::mutex merging;
-  impl_->pool->Run([&] {
-    std::vector<index::TopHits> mine;
-    for (;;) {
-      const uint32_t begin = next.fetch_add(step);
-      if (begin >= blocks) break;
-      if (stopped.load() || (cancelled && cancelled())) {
-        stopped = true;
-        break;
-      }
-      if (mine.empty()) {
-        for (const index::SearchQuery& query : queries)
-          mine.emplace_back(query.k, query.distance_max);
-      }
-      index::ScanBlocks(collection, view.n(), begin, std::min(begin + step, blocks), queries,
-                        *kernels_, mine);
-    }
-    if (mine.empty()) return;
-    std::lock_guard lock(merging);
-    for (size_t i = 0; i < best.size(); ++i) best[i].Merge(mine[i]);
-  });
+absl::StatusOr<SearchAnswer> Engine::Search(const ReadView& view,
+                                            const index::Collection& collection,
+                                            std::span<const index::SearchQuery> queries,
+                                            const std::function<bool()>& cancelled) const {
+  const index::SearchScan scan(collection, view.n(), queries, *kernels_);
+  std::optional<SearchAnswer> answer = ParallelSearch(impl_->pool.get(), scan, cancelled);
+  if (!answer.has_value()) return absl::CancelledError("the search was cancelled");
   impl_->searches += queries.size();
-  impl_->rows_scanned += uint64_t{blocks} * index::kBlockRows * queries.size();
-  if (stopped.load()) return absl::CancelledError("the search was cancelled");
-  std::vector<std::vector<index::SearchHit>> hits;
-  for (index::TopHits& top : best) hits.push_back(top.TakeSorted());
-  return hits;
+  for (const index::SearchCounts& counts : answer->counts) impl_->rows_scanned += counts.rows;
+  return *std::move(answer);
 }
 
 void Engine::CreateSnapshot(std::function<void(absl::StatusOr<SnapshotInfo>)> done) {

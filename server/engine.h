@@ -33,8 +33,8 @@
 #include "index/commit_record.h"
 #include "index/kernels.h"
 #include "index/log_tree.h"
-#include "index/search.h"
 #include "index/state_machine.h"
+#include "server/parallel_search.h"
 #include "server/reader_registry.h"
 #include "storage/journal.h"
 
@@ -170,9 +170,9 @@ class Engine {
 
   // Exact k-NN for every query over one collection, on all search threads; blocks the calling
   // thread. `cancelled` (may be null) is asked between chunks of rows: CANCELLED.
-  absl::StatusOr<std::vector<std::vector<index::SearchHit>>> Search(
-      const ReadView& view, const index::Collection& collection,
-      std::span<const index::SearchQuery> queries, const std::function<bool()>& cancelled) const;
+  absl::StatusOr<SearchAnswer> Search(const ReadView& view, const index::Collection& collection,
+                                      std::span<const index::SearchQuery> queries,
+                                      const std::function<bool()>& cancelled) const;
 
   // Takes a snapshot at this moment; writes go on. `done` runs when it is durable and has been
   // verified.

@@ -135,10 +135,10 @@ absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
     if (!bound.ok()) return bound.status();
     prepared.distance_max = *bound;
   }
-  absl::StatusOr<std::vector<std::vector<index::SearchHit>>> hits =
+  absl::StatusOr<SearchAnswer> found =
       engine.Search(answer.view, *answer.collection, queries, stopped);
-  if (!hits.ok()) return hits.status();
-  answer.hits = *std::move(hits);
+  if (!found.ok()) return found.status();
+  answer.found = *std::move(found);
   return answer;
 }
 
@@ -149,7 +149,7 @@ absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
   FillPosition(answer->view.position(), response->mutable_position());
   response->set_algorithm(kAlgorithm);
   RecordFiller filler(answer->view, *answer->collection, *selector_, kReplyBytesMax);
-  return FillHits(answer->hits.front(), answer->collection->config().metric, stopped, &filler,
+  return FillHits(answer->found.hits.front(), answer->collection->config().metric, stopped, &filler,
                   response->mutable_hits());
 }
 
@@ -160,7 +160,7 @@ absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
   FillPosition(answer->view.position(), response->mutable_position());
   response->set_algorithm(kAlgorithm);
   RecordFiller filler(answer->view, *answer->collection, *selector_, kReplyBytesMax);
-  for (const std::vector<index::SearchHit>& hits : answer->hits) {
+  for (const std::vector<index::SearchHit>& hits : answer->found.hits) {
     absl::Status status =
         FillHits(std::span<const index::SearchHit>(hits), answer->collection->config().metric,
                  stopped, &filler, response->add_results()->mutable_hits());

@@ -41,7 +41,7 @@ class SearchPlan {
   };
   // Everything an answer needs.
   struct Answer : CollectionView {
-    std::vector<std::vector<index::SearchHit>> hits;
+    SearchAnswer found;
   };
 
   template <typename Request>

@@ -88,10 +88,7 @@ class World {
     query.k = 5;
     for (const Filter* chosen : {static_cast<const Filter*>(nullptr), &std::as_const(filter)}) {
       query.filter = chosen;
-      std::vector<TopHits> hits{TopHits(query.k, std::nullopt)};
-      ScanBlocks(collection, n, 0, collection.vectors().block_count(), {&query, 1}, BestKernels(),
-                 hits);
-      for (const SearchHit& hit : hits[0].TakeSorted()) {
+      for (const SearchHit& hit : SearchAll(collection, n, query, BestKernels())) {
         std::printf("%s: %lld %s\n", name.c_str(), static_cast<long long>(hit.distance),
                     std::string(hit.version->id()).c_str());
       }

@@ -222,11 +222,9 @@ class Runner {
     }
     const index::Collection* collection = machine_.FindCollection(words.at(1), n);
     if (collection == nullptr) return "no collection\n";
-    std::vector<index::TopHits> hits{index::TopHits(query.k, query.distance_max)};
-    index::ScanBlocks(*collection, n, 0, collection->vectors().block_count(), {&query, 1},
-                      index::BestKernels(), hits);
     std::ostringstream out;
-    for (const index::SearchHit& hit : hits[0].TakeSorted()) {
+    for (const index::SearchHit& hit :
+         index::SearchAll(*collection, n, query, index::BestKernels())) {
       out << "hit " << hit.distance << " " << hit.version->id() << "\n";
     }
     return out.str().empty() ? "no hits\n" : out.str();

@@ -41,8 +41,7 @@ int64_t ReferenceSquaredL2(std::span<const int32_t> a, std::span<const int32_t> 
 
 std::vector<const Kernels*> Available() {
   std::vector<const Kernels*> kernels;
-  for (const KernelKind kind :
-       {KernelKind::kScalar, KernelKind::kAvx2, KernelKind::kAvx512, KernelKind::kNeon}) {
+  for (const KernelKind kind : kKernelKinds) {
     if (KernelsOfKind(kind) != nullptr) kernels.push_back(KernelsOfKind(kind));
   }
   return kernels;
@@ -207,11 +206,11 @@ TEST(Kernels, AreFoundByKindAndName) {
   EXPECT_EQ(KernelsByName("neon"), nullptr);
   EXPECT_EQ(KernelsByName("avx512") != nullptr, __builtin_cpu_supports("avx512f") != 0);
   EXPECT_EQ(KernelsByName("avx2") != nullptr, __builtin_cpu_supports("avx2") != 0);
-  if (__builtin_cpu_supports("avx512f")) {
-    EXPECT_STREQ(BestKernels().name, "avx512");
+  if (__builtin_cpu_supports("avx512vnni")) {
+    EXPECT_STREQ(BestKernels().name, "avx512vnni");
   }
 #elif defined(__aarch64__)
-  EXPECT_STREQ(BestKernels().name, "neon");
+  EXPECT_EQ(std::string(BestKernels().name).substr(0, 4), "neon");
 #endif
 }
 

@@ -120,10 +120,7 @@ void ReadOnce(const StateMachine& machine, LogIndex n) {
   query.vector = vector;
   query.k = 1000;
   query.filter = &filter;
-  std::vector<TopHits> hits{TopHits(query.k, std::nullopt)};
-  ScanBlocks(*collection, n, 0, collection->vectors().block_count(), {&query, 1}, BestKernels(),
-             hits);
-  ASSERT_EQ(hits[0].TakeSorted().size(), count);
+  ASSERT_EQ(SearchAll(*collection, n, query, BestKernels()).size(), count);
 }
 
 // Applies `entries` from `next` while three threads read.

@@ -19,6 +19,7 @@ INDEX_LIBRARIES = {
     "roaring/roaring.hh": None,
     "immintrin.h": ("kernels_avx2.cc", "kernels_avx512.cc"),
     "arm_neon.h": ("kernels_neon.cc",),
+    "sys/auxv.h": ("kernels_neon.cc",),
     "atomic": ("cell.h",),
 }
 # Folder -> (folders of ours, libraries by the first part of their path) that it may include.

@@ -76,17 +76,20 @@ std::string Difference(const index::StateMachine& machine, index::LogIndex n,
   return {};
 }
 
-std::vector<index::SearchHit> SearchAll(const index::Collection& collection, index::LogIndex n,
-                                        const index::SearchQuery& query,
-                                        const index::Kernels& kernels) {
-  std::vector<index::TopHits> first{index::TopHits(query.k, query.distance_max)};
-  std::vector<index::TopHits> second = first;
-  const uint32_t blocks = collection.vectors().block_count();
-  const uint32_t middle = blocks / 2;
-  index::ScanBlocks(collection, n, middle, blocks, {&query, 1}, kernels, second);
-  index::ScanBlocks(collection, n, 0, middle, {&query, 1}, kernels, first);
-  second[0].Merge(first[0]);
-  return second[0].TakeSorted();
+std::vector<index::SearchHit> SearchInParts(const index::Collection& collection, index::LogIndex n,
+                                            const index::SearchQuery& query,
+                                            const index::Kernels& kernels) {
+  const index::SearchScan scan(collection, n, {&query, 1}, kernels);
+  index::TopHits first(query.k, query.distance_max);
+  index::TopHits second = first;
+  index::SearchCounts counts;
+  const uint32_t middle = scan.block_count() / 2;
+  scan.Scan(middle, scan.block_count(), {&second, 1}, {&counts, 1});
+  // As threads tell each other how far they are.
+  first.Tighten(second.distance_limit());
+  scan.Scan(0, middle, {&first, 1}, {&counts, 1});
+  second.Merge(first);
+  return second.TakeSorted();
 }
 
 }  // namespace stele::property

@@ -15,8 +15,8 @@ std::string Difference(const index::StateMachine& machine, index::LogIndex n,
                        const reference::State& expected);
 
 // Exact search over all blocks at n, scanned in two halves and merged, with the given kernels.
-std::vector<index::SearchHit> SearchAll(const index::Collection& collection, index::LogIndex n,
-                                        const index::SearchQuery& query,
-                                        const index::Kernels& kernels);
+std::vector<index::SearchHit> SearchInParts(const index::Collection& collection, index::LogIndex n,
+                                            const index::SearchQuery& query,
+                                            const index::Kernels& kernels);
 
 }  // namespace stele::property

@@ -30,8 +30,7 @@ std::string Ids(const std::vector<reference::Hit>& hits) {
 
 std::vector<const index::Kernels*> AvailableKernels() {
   std::vector<const index::Kernels*> kernels;
-  for (const auto kind : {index::KernelKind::kScalar, index::KernelKind::kAvx2,
-                          index::KernelKind::kAvx512, index::KernelKind::kNeon}) {
+  for (const auto kind : index::kKernelKinds) {
     if (const index::Kernels* found = index::KernelsOfKind(kind)) kernels.push_back(found);
   }
   return kernels;
@@ -58,7 +57,7 @@ void CompareOnce(const index::Collection& collection, index::LogIndex n,
   const std::string answer =
       Ids(reference::Search(expected, vector, query.k, query.filter, query.distance_max));
   for (const index::Kernels* kernels : AvailableKernels()) {
-    ASSERT_EQ(Ids(SearchAll(collection, n, query, *kernels)), answer)
+    ASSERT_EQ(Ids(SearchInParts(collection, n, query, *kernels)), answer)
         << "at " << n << ", " << kernels->name;
   }
 }

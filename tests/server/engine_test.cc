@@ -215,12 +215,13 @@ TEST_F(EngineTest, SearchEqualsSortingEverything) {
   std::sort(expected.begin(), expected.end());
   auto view = engine_->Read(std::nullopt);
   const index::SearchQuery search{query.vector, 25, nullptr, std::nullopt};
-  auto hits = engine_->Search(*view, *view->FindCollection("c"), {&search, 1}, nullptr);
-  ASSERT_TRUE(hits.ok());
-  ASSERT_EQ((*hits)[0].size(), 25u);
+  auto answer = engine_->Search(*view, *view->FindCollection("c"), {&search, 1}, nullptr);
+  ASSERT_TRUE(answer.ok());
+  const std::vector<index::SearchHit>& hits = answer->hits[0];
+  ASSERT_EQ(hits.size(), 25u);
   for (size_t i = 0; i < 25; ++i) {
-    EXPECT_EQ((*hits)[0][i].distance, expected[i].first);
-    EXPECT_EQ((*hits)[0][i].version->id(), expected[i].second);
+    EXPECT_EQ(hits[i].distance, expected[i].first);
+    EXPECT_EQ(hits[i].version->id(), expected[i].second);
   }
 }
 

@@ -41,6 +41,7 @@
 #include "client/value.h"
 #include "client/vector.h"
 #include "stele/v1/admin_service.pb.h"
+#include "stele/v1/audit_service.pb.h"
 #include "stele/v1/collection_service.pb.h"
 #include "stele/v1/memory_service.pb.h"
 
@@ -165,6 +166,17 @@ class Client {
       std::optional<absl::Duration> timeout = std::nullopt);
   absl::StatusOr<v1::GetServerInfoResponse> ServerInfo(
       std::optional<absl::Duration> timeout = std::nullopt);
+
+  // Auditors. What comes back proves nothing until somebody checks it with a key that they trust:
+  // `stele audit verify` does, and docs/format.md says how. ReadOptions::at_index has no meaning.
+  // Sizes count entries; 0 means the newest.
+  absl::StatusOr<v1::GetCheckpointResponse> GetCheckpoint(uint64_t tree_size = 0,
+                                                          const ReadOptions& options = {});
+  absl::StatusOr<v1::GetLogInclusionProofResponse> ProveEntry(uint64_t index,
+                                                              uint64_t tree_size = 0,
+                                                              const ReadOptions& options = {});
+  absl::StatusOr<v1::GetLogConsistencyProofResponse> ProveConsistency(
+      uint64_t old_size, uint64_t new_size = 0, const ReadOptions& options = {});
 
   // The newest log index that any reply to this client has shown; 0 before the first.
   uint64_t known_index() const;

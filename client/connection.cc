@@ -98,6 +98,7 @@ absl::StatusOr<std::shared_ptr<Connection>> Connection::Open(const Options& opti
   connection->collections_ = v1::CollectionService::NewStub(channel);
   connection->memory_ = v1::MemoryService::NewStub(channel);
   connection->admin_ = v1::AdminService::NewStub(channel);
+  connection->audit_ = v1::AuditService::NewStub(channel);
   return connection;
 }
 

@@ -24,6 +24,7 @@
 #include "client/options.h"
 #include "client/retry.h"
 #include "stele/v1/admin_service.grpc.pb.h"
+#include "stele/v1/audit_service.grpc.pb.h"
 #include "stele/v1/collection_service.grpc.pb.h"
 #include "stele/v1/memory_service.grpc.pb.h"
 
@@ -40,6 +41,7 @@ class Connection {
   v1::CollectionService::Stub* collections() { return collections_.get(); }
   v1::MemoryService::Stub* memory() { return memory_.get(); }
   v1::AdminService::Stub* admin() { return admin_.get(); }
+  v1::AuditService::Stub* audit() { return audit_.get(); }
 
   uint64_t known_index() const { return known_index_.load(); }
   uint64_t written_index() const { return written_index_.load(); }
@@ -96,6 +98,7 @@ class Connection {
   std::unique_ptr<v1::CollectionService::Stub> collections_;
   std::unique_ptr<v1::MemoryService::Stub> memory_;
   std::unique_ptr<v1::AdminService::Stub> admin_;
+  std::unique_ptr<v1::AuditService::Stub> audit_;
   std::atomic<uint64_t> known_index_{0};
   std::atomic<uint64_t> written_index_{0};
   std::mutex limits_mutex_;

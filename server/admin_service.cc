@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "server/audit_service.h"
 #include "server/errors.h"
 #include "server/limits.h"
 #include "server/outcomes.h"
@@ -96,6 +97,9 @@ grpc::ServerUnaryReactor* AdminService::GetServerInfo(grpc::CallbackServerContex
   response->set_search_threads(engine.search_threads());
   response->set_history_index(engine.history_index());
   response->set_write_poisoned(engine.write_poisoned());
+  if (checkpointer_ != nullptr) {
+    FillCheckpointKey(checkpointer_->key(), response->mutable_checkpoint_key());
+  }
   call->Done(FillRoots(engine, response));
   return call;
 }

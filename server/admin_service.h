@@ -5,6 +5,7 @@
 #pragma once
 
 #include "server/call.h"
+#include "server/checkpointer.h"
 #include "server/engine.h"
 #include "server/executor.h"
 #include "server/gate.h"
@@ -14,8 +15,10 @@ namespace stele::server {
 
 class AdminService final : public v1::AdminService::CallbackService {
  public:
-  AdminService(Engine* engine, const Gate* gate, Executor* executor)
-      : parts_{engine, gate, executor} {}
+  // `checkpointer` may be null: then GetServerInfo names no key.
+  AdminService(Engine* engine, const Gate* gate, Executor* executor,
+               const Checkpointer* checkpointer = nullptr)
+      : parts_{engine, gate, executor}, checkpointer_(checkpointer) {}
 
   grpc::ServerUnaryReactor* CreateSnapshot(grpc::CallbackServerContext* context,
                                            const v1::CreateSnapshotRequest* request,
@@ -29,6 +32,7 @@ class AdminService final : public v1::AdminService::CallbackService {
 
  private:
   const Parts parts_;
+  const Checkpointer* const checkpointer_;
 };
 
 }  // namespace stele::server

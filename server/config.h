@@ -41,6 +41,9 @@ struct Config {
   uint64_t snapshot_log_bytes = 0;
   uint32_t snapshots_kept = 0;
   uint64_t queue_bytes_max = 0;
+  std::string signing_key;
+  uint64_t checkpoint_entries = 0;
+  uint64_t checkpoint_seconds = 0;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
 };

@@ -10,7 +10,8 @@ using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
 constexpr std::string_view kServices[] = {"", "stele.v1.MemoryService",
-                                          "stele.v1.CollectionService", "stele.v1.AdminService"};
+                                          "stele.v1.CollectionService", "stele.v1.AdminService",
+                                          "stele.v1.AuditService"};
 
 bool IsKnown(const std::string& service) {
   return std::find(std::begin(kServices), std::end(kServices), service) != std::end(kServices);

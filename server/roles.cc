@@ -32,6 +32,9 @@ constexpr MethodRule kRules[] = {
     {"CreateSnapshot", Role::kAdmin, false},
     {"ListSnapshots", Role::kReader, false},
     {"GetServerInfo", Role::kReader, false},
+    {"GetCheckpoint", Role::kAuditor, false},
+    {"GetLogInclusionProof", Role::kAuditor, false},
+    {"GetLogConsistencyProof", Role::kAuditor, false},
 };
 
 }  // namespace

@@ -18,6 +18,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "server/admin_service.h"
+#include "server/audit_service.h"
+#include "server/checkpointer.h"
 #include "server/collection_service.h"
 #include "server/data_directory.h"
 #include "server/executor.h"
@@ -101,6 +103,7 @@ class Runner {
   absl::Status Prepare();
   absl::Status ListenForHttp();
   absl::Status Recover();
+  absl::Status OpenCheckpointer();
   absl::Status ServeUntilStopped();
   void Drain(GrpcServer* server, HealthService* health, Gate* gate);
   GrpcServer::Options ServerOptions() const;
@@ -121,6 +124,7 @@ class Runner {
   Address address_;  // of the gRPC port, once it is known
   std::atomic<bool> write_poisoned_{false};
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Checkpointer> checkpointer_;
   std::unique_ptr<HttpEndpoint> http_;
   SignalWatcher signals_;
 };
@@ -140,6 +144,7 @@ ExitCode Runner::Run() {
     return Fail(ExitCode::kFailure, status);
   }
   metrics_.SetSource(nullptr);
+  checkpointer_.reset();
   engine_.reset();
   http_.reset();
   LogInfo("stopped");
@@ -239,6 +244,25 @@ absl::Status Runner::Recover() {
                         {"state_root", Hex(report.position.state_root)},
                         {"log_root", Hex(report.log_root)}});
   metrics_.SetSource([this]() -> std::optional<EngineSample> { return SampleEngine(*engine_); });
+  return OpenCheckpointer();
+}
+
+absl::Status Runner::OpenCheckpointer() {
+  Checkpointer::Options options;
+  options.data_directory = config_.data_directory;
+  options.key_file = config_.signing_key;
+  options.entries = config_.checkpoint_entries;
+  options.seconds = config_.checkpoint_seconds;
+  options.on_error = [](const absl::Status& status) {
+    LogError("no checkpoint could be signed", {{"reason", std::string(status.message())}});
+  };
+  absl::StatusOr<std::unique_ptr<Checkpointer>> made =
+      Checkpointer::Open(engine_.get(), std::move(options));
+  if (!made.ok()) return made.status();
+  checkpointer_ = *std::move(made);
+  LogInfo("checkpoints are signed",
+          {{"verifier_key", index::EncodeVerifierKey(checkpointer_->key())},
+           {"signed_size", checkpointer_->Last().checkpoint.size}});
   return absl::OkStatus();
 }
 
@@ -248,10 +272,11 @@ absl::Status Runner::ServeUntilStopped() {
   Gate gate(keys_.get(), &metrics_);
   MemoryService memory(engine_.get(), &gate, &executor);
   CollectionService collections(engine_.get(), &gate, &executor);
-  AdminService admin(engine_.get(), &gate, &executor);
+  AdminService admin(engine_.get(), &gate, &executor, checkpointer_.get());
+  AuditService audit(engine_.get(), &gate, &executor, checkpointer_.get());
   HealthService health;
   GrpcServer::Options options = ServerOptions();
-  options.services = {&memory, &collections, &admin, &health};
+  options.services = {&memory, &collections, &admin, &audit, &health};
   absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(options);
   if (!server.ok()) return server.status();
   health.SetServing(true);

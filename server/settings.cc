@@ -192,6 +192,22 @@ constexpr Setting kSettings[] = {
      [](std::string_view text, Config* config) {
        return Store(ParseBytes(text, kMebi, kTebi), &config->queue_bytes_max);
      }},
+    {"signing-key", "FILE", "",
+     "Ed25519 private key that signs checkpoints, PEM. Empty: checkpoint-key.pem in the data "
+     "directory, made at the first start.",
+     [](std::string_view text, Config* config) {
+       return StorePath(text, true, &config->signing_key);
+     }},
+    {"checkpoint-entries", "COUNT", "1000",
+     "A checkpoint is signed after this many new log entries; 0 means not by count.",
+     [](std::string_view text, Config* config) {
+       return Store(ParseCount(text, 0, 1'000'000'000), &config->checkpoint_entries);
+     }},
+    {"checkpoint-seconds", "SECONDS", "60",
+     "A checkpoint is signed after this time if there are new log entries; 0 means not by time.",
+     [](std::string_view text, Config* config) {
+       return Store(ParseCount(text, 0, 31'536'000), &config->checkpoint_seconds);
+     }},
     {"log-level", "LEVEL", "info", "debug, info, warn or error.", ApplyLogLevel},
     {"log-format", "FORMAT", "text", "json (one object a line) or text, on standard error.",
      ApplyLogFormat},

@@ -8,7 +8,7 @@ namespace {
 constexpr char kFooter[] =
     "Every command takes the global options, before or after its own.\n"
     "Exit codes: 0 ok, 1 error, 2 usage, 3 unavailable or timeout, 4 not found, 5 conflict,\n"
-    "6 data loss or failed verification, 7 authentication.";
+    "6 data loss or failed verification, 7 authentication, 8 the log was rolled back or forked.";
 
 void AddGlobalOptions(CLI::App* app, Context* context) {
   app->add_option("--address", context->address, "Server, HOST:PORT")
@@ -76,6 +76,7 @@ std::unique_ptr<CLI::App> BuildApp(Context* context) {
   AddWriteCommands(app.get(), context);
   AddReadCommands(app.get(), context);
   AddSearchCommand(app.get(), context);
+  AddAuditCommands(app.get(), context);
   AddOfflineCommands(app.get(), context);
   AddCompletionCommand(app.get(), context);
   RemoveMarks(app.get());

@@ -36,6 +36,7 @@ absl::Status RunServerInfo(Context& context) {
   json["kernel"] = info->kernel();
   json["search_threads"] = info->search_threads();
   json["write_poisoned"] = info->write_poisoned();
+  json["checkpoint_key"] = info->checkpoint_key().verifier_key();
   json["limits"] = LimitsToJson(info->limits());
 
   Table table({"Server", context.address});
@@ -49,6 +50,7 @@ absl::Status RunServerInfo(Context& context) {
   add("state index", absl::StrCat(info->position().state_index()));
   add("state root", Hex(info->position().state_root()));
   add("log root", Hex(info->log_root()));
+  add("checkpoint key", info->checkpoint_key().verifier_key());
   add("search", absl::StrCat(info->kernel(), ", ", info->search_threads(), " threads"));
   add("writes", info->write_poisoned() ? "refused after a failed write or sync; restart the server"
                                        : "accepted");

@@ -15,6 +15,7 @@ namespace stele::client::cli {
 namespace {
 
 constexpr absl::string_view kUsageUrl = "stele.cli/usage";
+constexpr absl::string_view kForkUrl = "stele.cli/fork";
 constexpr size_t kKeyFileBytesMax = 4096;
 
 absl::StatusOr<std::string> ApiKey(const std::string& file) {
@@ -59,6 +60,7 @@ const char* Advice(const absl::Status& status) {
 
 ExitCode ExitCodeFor(const absl::Status& status) {
   if (status.GetPayload(kUsageUrl).has_value()) return kExitUsage;
+  if (status.GetPayload(kForkUrl).has_value()) return kExitFork;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return kExitOk;
@@ -83,6 +85,12 @@ ExitCode ExitCodeFor(const absl::Status& status) {
 
 absl::Status AsUsageError(absl::Status status) {
   if (!status.ok()) status.SetPayload(kUsageUrl, absl::Cord("1"));
+  return status;
+}
+
+absl::Status ForkError(absl::string_view message) {
+  absl::Status status = absl::DataLossError(message);
+  status.SetPayload(kForkUrl, absl::Cord("1"));
   return status;
 }
 

@@ -26,12 +26,15 @@ enum ExitCode : int {
   kExitConflict = 5,
   kExitDataLoss = 6,
   kExitAuthentication = 7,
+  kExitFork = 8,
 };
 
 ExitCode ExitCodeFor(const absl::Status& status);
 
 // An error in what was typed, as opposed to an error of the server: exit code 2.
 absl::Status UsageError(absl::string_view message);
+// The log contradicts what was signed before: exit code 8.
+absl::Status ForkError(absl::string_view message);
 // The same for an error that reading an option gave; OK stays OK.
 absl::Status AsUsageError(absl::Status status);
 
@@ -70,6 +73,7 @@ void AddWriteCommands(CLI::App* app, Context* context);
 void AddReadCommands(CLI::App* app, Context* context);
 void AddSearchCommand(CLI::App* app, Context* context);
 void AddTransferCommands(CLI::App* app, Context* context);
+void AddAuditCommands(CLI::App* app, Context* context);
 void AddOfflineCommands(CLI::App* app, Context* context);
 void AddCompletionCommand(CLI::App* app, Context* context);
 

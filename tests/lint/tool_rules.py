@@ -14,7 +14,7 @@ from rules import ALL_FOLDERS
 # What the island may leave to others: memory, SHA-256, and the runtime of the language.
 SYMBOLS = re.compile(r"""
     operator\ (new|delete)(\[\])?\(.*
-  | (memcpy|memmove|memset|memcmp|bcmp|strlen|strcmp|malloc|calloc|free|abort)
+  | (memcpy|memmove|memset|memcmp|memchr|bcmp|strlen|strcmp|malloc|calloc|free|abort)
   | SHA256_(Init|Update|Final)
   | std::__throw_\w+\(.*\)
   | std::allocator<char>::.* | __cxa_throw_bad_array_new_length

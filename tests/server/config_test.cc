@@ -86,6 +86,9 @@ TEST_F(ConfigFile, EverySettingBySource) {
                             {"snapshot-log-bytes", "5KiB"},
                             {"snapshots-kept", "6"},
                             {"queue-bytes-max", "7MiB"},
+                            {"signing-key", "s"},
+                            {"checkpoint-entries", "8"},
+                            {"checkpoint-seconds", "9"},
                             {"log-level", "error"},
                             {"log-format", "json"}};
   ASSERT_EQ(values.size(), Settings().size()) << "a setting is not tested";
@@ -115,6 +118,9 @@ TEST_F(ConfigFile, EverySettingBySource) {
     EXPECT_EQ(config.snapshot_log_bytes, 5u << 10);
     EXPECT_EQ(config.snapshots_kept, 6u);
     EXPECT_EQ(config.queue_bytes_max, 7u << 20);
+    EXPECT_EQ(config.signing_key, "s");
+    EXPECT_EQ(config.checkpoint_entries, 8u);
+    EXPECT_EQ(config.checkpoint_seconds, 9u);
     EXPECT_EQ(config.log_level, LogLevel::kError);
     EXPECT_EQ(config.log_format, LogFormat::kJson);
   }

@@ -1,0 +1,147 @@
+#include "client/cli/audit_verify.h"
+
+#include "absl/strings/str_cat.h"
+#include "index/commit_record.h"
+#include "index/log_proof.h"
+#include "server/signing.h"
+
+namespace stele::client::cli {
+namespace {
+
+absl::Status Failed(absl::string_view what) { return absl::DataLossError(what); }
+
+Json CheckpointToJson(const index::Checkpoint& checkpoint) {
+  Json json;
+  json["origin"] = checkpoint.origin;
+  json["tree_size"] = checkpoint.size;
+  json["root"] = Hex(std::string(index::AsBytes(checkpoint.root)));
+  return json;
+}
+
+std::string CheckpointToText(const index::Checkpoint& checkpoint) {
+  return absl::StrCat("log    ", checkpoint.origin, "\nsize   ", checkpoint.size,
+                      " entries\nroot   ", Hex(std::string(index::AsBytes(checkpoint.root))), "\n");
+}
+
+// An entry that is shown to be in the log, with what its commit record says.
+struct ProvedEntry {
+  index::Checkpoint checkpoint;
+  index::CommitRecord commit;
+};
+
+absl::StatusOr<ProvedEntry> VerifyEntry(const std::string& bytes, const index::VerifierKey& key) {
+  std::string error;
+  const auto proof = index::ParseInclusionText(bytes, &error);
+  if (!proof.has_value()) return Failed(absl::StrCat("the inclusion proof, ", error));
+  if (index::EncodeInclusionText(*proof) != bytes) {
+    return Failed("the inclusion proof is not in its one form");
+  }
+  const auto checkpoint = VerifyCheckpoint(proof->checkpoint, key);
+  if (!checkpoint.ok()) return checkpoint.status();
+  if (!proof->extra.has_value()) {
+    return Failed("the inclusion proof, line 2: it carries no commit record");
+  }
+  if (!index::VerifyInclusion(proof->index, checkpoint->size, index::LogLeaf(*proof->extra),
+                              proof->hashes, checkpoint->root)) {
+    return Failed(absl::StrCat("the inclusion proof: this commit record is not entry ",
+                               proof->index, " of the log of the checkpoint"));
+  }
+  const auto commit = index::DecodeCommitRecord(*proof->extra);
+  if (!commit.has_value() || commit->index != proof->index) {
+    return Failed("the inclusion proof, line 2: it is not the commit record of that entry");
+  }
+  return ProvedEntry{*checkpoint, *commit};
+}
+
+absl::StatusOr<Verified> ReportEntry(const std::string& bytes, const index::VerifierKey& key) {
+  const auto entry = VerifyEntry(bytes, key);
+  if (!entry.ok()) return entry.status();
+  const index::CommitRecord& commit = entry->commit;
+  Verified verified;
+  verified.json["verified"] = "log inclusion";
+  verified.json["index"] = commit.index;
+  verified.json["outcome"] = static_cast<int>(commit.outcome);
+  verified.json["command"] = Hex(std::string(index::AsBytes(commit.command)));
+  verified.json["effects_root"] = Hex(std::string(index::AsBytes(commit.effects_root)));
+  verified.json["state_index"] = commit.state_index;
+  verified.json["state_root"] = Hex(std::string(index::AsBytes(commit.state_root)));
+  verified.json["checkpoint"] = CheckpointToJson(entry->checkpoint);
+  verified.text = absl::StrCat(
+      "VERIFIED: entry ", commit.index, " is in the log; its outcome is ",
+      static_cast<int>(commit.outcome),
+      commit.outcome == index::Outcome::kOk ? " (executed)" : " (rejected)",
+      ", the state root after it ", Hex(std::string(index::AsBytes(commit.state_root))), "\n",
+      CheckpointToText(entry->checkpoint));
+  return verified;
+}
+
+absl::StatusOr<Verified> ReportExtension(const std::string& bytes, const VerifyInputs& inputs) {
+  if (!inputs.old_checkpoint.has_value()) {
+    return absl::InvalidArgumentError(
+        "a consistency proof is checked against the older checkpoint: give it with --old");
+  }
+  const auto old_checkpoint = VerifyCheckpoint(*inputs.old_checkpoint, inputs.key);
+  if (!old_checkpoint.ok()) {
+    return Failed(absl::StrCat("of --old: ", old_checkpoint.status().message()));
+  }
+  const auto checkpoint = VerifyExtension(bytes, *old_checkpoint, inputs.key);
+  if (!checkpoint.ok()) return checkpoint.status();
+  Verified verified;
+  verified.json["verified"] = "log consistency";
+  verified.json["old"] = CheckpointToJson(*old_checkpoint);
+  verified.json["checkpoint"] = CheckpointToJson(*checkpoint);
+  verified.text = absl::StrCat("VERIFIED: the log of ", checkpoint->size,
+                               " entries begins with the ", old_checkpoint->size,
+                               " of the older checkpoint\n", CheckpointToText(*checkpoint));
+  return verified;
+}
+
+}  // namespace
+
+absl::StatusOr<index::Checkpoint> VerifyCheckpoint(const std::string& note,
+                                                   const index::VerifierKey& key) {
+  auto checkpoint = server::ReadCheckpoint(note, key);
+  if (checkpoint.ok()) return checkpoint;
+  return Failed(checkpoint.status().message());
+}
+
+absl::StatusOr<index::Checkpoint> VerifyExtension(const std::string& proof,
+                                                  const index::Checkpoint& old_checkpoint,
+                                                  const index::VerifierKey& key) {
+  std::string error;
+  const auto parsed = index::ParseConsistencyText(proof, &error);
+  if (!parsed.has_value()) return Failed(absl::StrCat("the consistency proof, ", error));
+  if (index::EncodeConsistencyText(*parsed) != proof) {
+    return Failed("the consistency proof is not in its one form");
+  }
+  const auto checkpoint = VerifyCheckpoint(parsed->checkpoint, key);
+  if (!checkpoint.ok()) return checkpoint.status();
+  if (parsed->old_size != old_checkpoint.size) {
+    return Failed(absl::StrCat("the consistency proof, line 2: it is for a log of ",
+                               parsed->old_size, " entries, the older checkpoint is of ",
+                               old_checkpoint.size));
+  }
+  if (!index::VerifyConsistency(old_checkpoint.size, checkpoint->size, parsed->hashes,
+                                old_checkpoint.root, checkpoint->root)) {
+    return Failed(absl::StrCat("the consistency proof: it does not show that the log of ",
+                               checkpoint->size, " entries begins with the ", old_checkpoint.size,
+                               " of the older checkpoint"));
+  }
+  return checkpoint;
+}
+
+absl::StatusOr<Verified> VerifyProof(const std::string& bytes, const VerifyInputs& inputs) {
+  const std::string first = bytes.substr(0, bytes.find('\n'));
+  if (first == index::kInclusionHeader) return ReportEntry(bytes, inputs.key);
+  if (first == index::kConsistencyHeader) return ReportExtension(bytes, inputs);
+  const auto checkpoint = VerifyCheckpoint(bytes, inputs.key);
+  if (!checkpoint.ok()) return checkpoint.status();
+  Verified verified;
+  verified.json["verified"] = "checkpoint";
+  verified.json["checkpoint"] = CheckpointToJson(*checkpoint);
+  verified.text = absl::StrCat("VERIFIED: the checkpoint is signed by the key\n",
+                               CheckpointToText(*checkpoint));
+  return verified;
+}
+
+}  // namespace stele::client::cli

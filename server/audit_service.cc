@@ -1,0 +1,113 @@
+#include "server/audit_service.h"
+
+#include <string>
+#include <utility>
+
+#include "server/errors.h"
+#include "server/outcomes.h"
+#include "server/views.h"
+
+namespace stele::server {
+namespace {
+
+std::string Text(const index::Hash& hash) { return std::string(index::AsBytes(hash)); }
+
+void FillCheckpoint(const SignedCheckpoint& checkpoint, v1::Checkpoint* wire) {
+  wire->set_note(checkpoint.note);
+  wire->set_origin(checkpoint.checkpoint.origin);
+  wire->set_tree_size(checkpoint.checkpoint.size);
+  wire->set_root(Text(checkpoint.checkpoint.root));
+}
+
+// What contradicts itself on the disk, or cannot be signed, has a reason of its own.
+absl::Status Explain(const absl::Status& status) {
+  bool has_reason = false;
+  status.ForEachPayload([&](absl::string_view, const absl::Cord&) { has_reason = true; });
+  if (status.ok() || has_reason) return status;
+  return MakeError(status.code(), "PROOF_FAILED", std::string(status.message()));
+}
+
+// Waits for min_index, then runs `work` on the executor; fills in the position afterwards, so that
+// it is never older than the checkpoint.
+template <typename Request, typename Response, typename Work>
+grpc::ServerUnaryReactor* RunProof(const Parts& parts, grpc::CallbackServerContext* context,
+                                   std::string_view method, const Request* request,
+                                   Response* response, Work work) {
+  auto* call = new Call(context, parts.gate, method);
+  if (!call->admitted()) return call;
+  const auto run = [engine = parts.engine, request, response, work]() -> absl::Status {
+    absl::Status status = work(*request, response);
+    if (!status.ok()) return Explain(status);
+    const absl::StatusOr<ReadView> view = OpenView(*engine, std::nullopt);
+    if (!view.ok()) return view.status();
+    FillPosition(view->position(), response->mutable_position());
+    return absl::OkStatus();
+  };
+  WhenReached(parts.engine, request->min_index(), call,
+              [executor = parts.executor, call, run](const absl::Status& status) {
+                if (!status.ok()) return call->Done(status);
+                RunOnExecutor(executor, call, run);
+              });
+  return call;
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* AuditService::GetCheckpoint(grpc::CallbackServerContext* context,
+                                                      const v1::GetCheckpointRequest* request,
+                                                      v1::GetCheckpointResponse* response) {
+  const auto work = [this](const v1::GetCheckpointRequest& asked,
+                           v1::GetCheckpointResponse* reply) -> absl::Status {
+    const absl::StatusOr<SignedCheckpoint> made = checkpointer_->Make(asked.tree_size());
+    if (!made.ok()) return made.status();
+    FillCheckpoint(*made, reply->mutable_checkpoint());
+    return absl::OkStatus();
+  };
+  return RunProof(parts_, context, "GetCheckpoint", request, response, work);
+}
+
+grpc::ServerUnaryReactor* AuditService::GetLogInclusionProof(
+    grpc::CallbackServerContext* context, const v1::GetLogInclusionProofRequest* request,
+    v1::GetLogInclusionProofResponse* response) {
+  const auto work = [this](const v1::GetLogInclusionProofRequest& asked,
+                           v1::GetLogInclusionProofResponse* reply) -> absl::Status {
+    const absl::StatusOr<InclusionProof> made =
+        checkpointer_->ProveEntry(asked.index(), asked.tree_size());
+    if (!made.ok()) return made.status();
+    FillCheckpoint(made->checkpoint, reply->mutable_checkpoint());
+    reply->set_index(made->index);
+    reply->set_commit_record(made->commit_record);
+    for (const index::Hash& hash : made->hashes) reply->add_hashes(Text(hash));
+    reply->set_text(index::EncodeInclusionText(
+        {made->commit_record, made->index, made->hashes, made->checkpoint.note}));
+    return absl::OkStatus();
+  };
+  return RunProof(parts_, context, "GetLogInclusionProof", request, response, work);
+}
+
+grpc::ServerUnaryReactor* AuditService::GetLogConsistencyProof(
+    grpc::CallbackServerContext* context, const v1::GetLogConsistencyProofRequest* request,
+    v1::GetLogConsistencyProofResponse* response) {
+  const auto work = [this](const v1::GetLogConsistencyProofRequest& asked,
+                           v1::GetLogConsistencyProofResponse* reply) -> absl::Status {
+    const absl::StatusOr<ConsistencyProof> made =
+        checkpointer_->ProveConsistency(asked.old_size(), asked.new_size());
+    if (!made.ok()) return made.status();
+    FillCheckpoint(made->checkpoint, reply->mutable_checkpoint());
+    reply->set_old_size(made->old_size);
+    for (const index::Hash& hash : made->hashes) reply->add_hashes(Text(hash));
+    reply->set_text(
+        index::EncodeConsistencyText({made->old_size, made->hashes, made->checkpoint.note}));
+    return absl::OkStatus();
+  };
+  return RunProof(parts_, context, "GetLogConsistencyProof", request, response, work);
+}
+
+void FillCheckpointKey(const index::VerifierKey& key, v1::CheckpointKey* wire) {
+  wire->set_verifier_key(index::EncodeVerifierKey(key));
+  wire->set_name(key.name);
+  wire->set_key_id(std::string(key.key_id.begin(), key.key_id.end()));
+  wire->set_public_key(std::string(key.public_key.begin(), key.public_key.end()));
+}
+
+}  // namespace stele::server

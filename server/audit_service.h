@@ -1,0 +1,37 @@
+// stele.v1.AuditService: proofs for those who do not trust the server. docs/audit.md says what they
+// show, docs/protocol.md what the calls mean.
+//
+// Thread safety: as gRPC asks for it. The parts must outlive the service, and the service the gRPC
+// server.
+#pragma once
+
+#include "server/call.h"
+#include "server/checkpointer.h"
+#include "stele/v1/admin_service.pb.h"
+#include "stele/v1/audit_service.grpc.pb.h"
+
+namespace stele::server {
+
+class AuditService final : public v1::AuditService::CallbackService {
+ public:
+  AuditService(Engine* engine, const Gate* gate, Executor* executor, Checkpointer* checkpointer)
+      : parts_{engine, gate, executor}, checkpointer_(checkpointer) {}
+
+  grpc::ServerUnaryReactor* GetCheckpoint(grpc::CallbackServerContext* context,
+                                          const v1::GetCheckpointRequest* request,
+                                          v1::GetCheckpointResponse* response) override;
+  grpc::ServerUnaryReactor* GetLogInclusionProof(
+      grpc::CallbackServerContext* context, const v1::GetLogInclusionProofRequest* request,
+      v1::GetLogInclusionProofResponse* response) override;
+  grpc::ServerUnaryReactor* GetLogConsistencyProof(
+      grpc::CallbackServerContext* context, const v1::GetLogConsistencyProofRequest* request,
+      v1::GetLogConsistencyProofResponse* response) override;
+
+ private:
+  const Parts parts_;
+  Checkpointer* const checkpointer_;
+};
+
+void FillCheckpointKey(const index::VerifierKey& key, v1::CheckpointKey* wire);
+
+}  // namespace stele::server

@@ -1,5 +1,7 @@
 #include "server/tls.h"
 
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <openssl/bio.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -113,18 +115,22 @@ absl::StatusOr<Credentials> MakeCredentials(const TlsFiles& files) {
   if (!status.ok()) return status;
   WarnOfMode(files.key, &made.warnings);
 
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   if (!files.client_ca.empty()) {
     absl::StatusOr<std::string> roots = ReadFile(files.client_ca);
     if (!roots.ok()) return roots.status();
     if (absl::StatusOr<Owned<X509>> root = FirstCertificate(files.client_ca, *roots); !root.ok()) {
       return root.status();
     }
-    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-    options.pem_root_certs = *std::move(roots);
   }
-  options.pem_key_cert_pairs.push_back({*std::move(key), *std::move(cert)});
-  made.credentials = grpc::SslServerCredentials(options);
+  namespace tls = grpc::experimental;
+  tls::TlsServerCredentialsOptions options(std::make_shared<tls::FileWatcherCertificateProvider>(
+      files.key, files.cert, files.client_ca, files.refresh_seconds));
+  options.watch_identity_key_cert_pairs();
+  if (!files.client_ca.empty()) {
+    options.watch_root_certs();
+    options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  }
+  made.credentials = tls::TlsServerCredentials(options);
   return made;
 }
 

@@ -6,6 +6,7 @@
 
 #include <grpcpp/security/server_credentials.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,9 +17,10 @@
 namespace stele::server {
 
 struct TlsFiles {
-  std::string cert;       // certificate chain, the server's own first; empty: no TLS
-  std::string key;        // its private key
-  std::string client_ca;  // empty: clients need no certificate
+  std::string cert;               // certificate chain, the server's own first; empty: no TLS
+  std::string key;                // its private key
+  std::string client_ca;          // empty: clients need no certificate
+  uint32_t refresh_seconds = 10;  // how often the files are looked at
 };
 
 struct Credentials {
@@ -26,7 +28,9 @@ struct Credentials {
   std::vector<std::string> warnings;  // e.g. the certificate expires soon
 };
 
-// INVALID_ARGUMENT: which file, and what is wrong with it.
+// Checks the files as they are now. Later they are read again by themselves: new connections get
+// the new certificate. A file that cannot be read then changes nothing. INVALID_ARGUMENT: which
+// file, and what is wrong with it.
 absl::StatusOr<Credentials> MakeCredentials(const TlsFiles& files);
 
 }  // namespace stele::server

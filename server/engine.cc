@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
   if (!recovered.ok()) return recovered.status();
   const index::LogIndex loaded = recovered->state->next_index();
   absl::Status status = Replay(*impl.journal, engine->options_.history_entries, std::nullopt,
-                               nullptr, &*recovered, report);
+                               engine->options_.recovery_progress, &*recovered, report);
   if (!status.ok()) return status;
   if (recovered->state->next_index() == 0) {
     index::Operation genesis;

@@ -99,6 +99,9 @@ struct EngineOptions {
   uint32_t snapshots_kept = 2;
   uint64_t queue_bytes_max = 256u << 20;  // Submit refuses beyond: RESOURCE_EXHAUSTED
   std::function<int64_t()> clock_micros;  // null: the system's
+  // Called now and then while the log is replayed, with (entries done, entries in all). May be
+  // null.
+  std::function<void(uint64_t, uint64_t)> recovery_progress;
 };
 
 struct EngineStats {

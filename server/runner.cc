@@ -123,6 +123,8 @@ class Runner {
   Credentials credentials_;
   Address address_;  // of the gRPC port, once it is known
   std::atomic<bool> write_poisoned_{false};
+  std::atomic<uint64_t> entries_replayed_{0};  // while recovering
+  std::atomic<uint64_t> entries_total_{0};     // 0: not known yet
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Checkpointer> checkpointer_;
   std::unique_ptr<HttpEndpoint> http_;
@@ -191,8 +193,11 @@ absl::Status Runner::ListenForHttp() {
 
 HealthReport Runner::Health() const {
   switch (progress_.phase()) {
-    case Phase::kRecovering:
-      return {false, "recovering"};
+    case Phase::kRecovering: {
+      const uint64_t total = entries_total_.load();
+      if (total == 0) return {false, "recovering"};
+      return {false, absl::StrCat("recovering: entry ", entries_replayed_.load(), " of ", total)};
+    }
     case Phase::kServing:
       return {true, write_poisoned_.load()
                         ? "serving reads; writes are refused since a failed write"
@@ -226,7 +231,12 @@ absl::Status Runner::Recover() {
                          {"address", address_.ToString()},
                          {"kernel", kernels_->name}});
   RecoveryReport report;
-  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Open(ToEngineOptions(config_), &report);
+  EngineOptions engine_options = ToEngineOptions(config_);
+  engine_options.recovery_progress = [this](uint64_t done, uint64_t total) {
+    entries_replayed_.store(done);
+    entries_total_.store(total);
+  };
+  absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Open(engine_options, &report);
   (*server)->Shutdown(std::chrono::milliseconds(0), nullptr);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);

@@ -7,10 +7,14 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "server/http_endpoint.h"
+#include "stele/v1/memory_service.grpc.pb.h"
 #include "tests/server/shell_fixture.h"
 
 namespace stele::server {
@@ -106,6 +110,53 @@ TEST_F(ShellTest, VerifyAndRestoreOfNothing) {
   EXPECT_THAT(err, HasSubstr(data()));
   EXPECT_NE(Run({"--restore", scratch_ + "/none", "--data-dir", data()}, &out, &err), 0);
   EXPECT_THAT(err, HasSubstr("none"));
+}
+
+// While the log is replayed /healthz says how far it is.
+TEST_F(ShellTest, RecoveryTellsItsProgress) {
+  constexpr int kEntries = 6000;
+  {
+    Process server(scratch_, ServeArguments());
+    const std::string address = server.WaitReady();
+    ASSERT_NE(address, "") << server.Err();
+    ASSERT_TRUE(CreateCollection(Connect(address), "c").ok());
+    grpc::ClientContext context;
+    const auto stream = v1::MemoryService::NewStub(Connect(address))->WriteStream(&context);
+    std::thread sender([&] {
+      for (int i = 0; i < kEntries; ++i) {
+        v1::WriteStreamRequest message;
+        message.mutable_write()->set_request_id(std::to_string(i));
+        v1::Operation* operation = message.mutable_write()->add_operations();
+        operation->set_collection("c");
+        operation->mutable_delete_record()->set_id("nobody");
+        ASSERT_TRUE(stream->Write(message));
+      }
+      stream->WritesDone();
+    });
+    v1::WriteStreamResponse response;
+    while (stream->Read(&response)) {
+    }
+    sender.join();
+    ASSERT_TRUE(stream->Finish().ok());
+    server.Signal(SIGKILL);
+    server.Wait();
+  }
+  Process server(scratch_, ServeArguments());
+  ASSERT_TRUE(server.WaitForErr("metrics and health are served"));
+  const absl::StatusOr<Address> http = ParseAddress(HttpAddress(server));
+  ASSERT_TRUE(http.ok()) << server.Err();
+  std::set<std::string> said;
+  for (absl::Status status = QueryHealth(*http); !status.ok(); status = QueryHealth(*http)) {
+    said.insert(std::string(status.message()));
+    ASSERT_TRUE(server.IsRunning()) << server.Err();
+  }
+  const std::string total = std::to_string(kEntries + 2);
+  int with_progress = 0;
+  for (const std::string& text : said) {
+    EXPECT_THAT(text, MatchesRegex("HTTP 503: recovering(: entry [0-9]+ of " + total + ")?"));
+    if (text.find(" of ") != std::string::npos) ++with_progress;
+  }
+  EXPECT_GE(with_progress, 1) << "of " << said.size();
 }
 
 // Whoever put it there took the directory for something else: it is told, and left alone.

@@ -13,14 +13,23 @@ RUN cmake -S /src -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DSTELE_BUILD_TE
     && mkdir /out \
     && install -s /build/server/stele-server /build/storage/stele-probe /build/client/cli/stele /out/
 
-FROM debian:bookworm-slim
+# What runs: the libraries, without what only people and package managers read. Licences stay.
+FROM debian:bookworm-slim AS runtime
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       libgrpc++1.51 libprotobuf32 librocksdb7.8 libssl3 libxxhash0 libspdlog1.10 libcivetweb1 \
       libprometheus-cpp-core1.0 \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 7420 --home-dir /data --shell /usr/sbin/nologin stele \
-    && install -d -o stele -g stele -m 0700 /data
+    && useradd --uid 7420 --no-create-home --home-dir /data --shell /usr/sbin/nologin stele \
+    && install -d -o stele -g stele -m 0700 /data \
+    && find /usr/share/doc -type f ! -name copyright -delete \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb \
+         /var/cache/debconf/*-old /var/log/*.log /var/log/apt /usr/share/man /usr/share/info \
+         /usr/share/locale /usr/share/i18n /usr/lib/*-linux-gnu/gconv
 COPY --from=build /out/ /usr/local/bin/
+
+# One layer: what was removed above is not carried along underneath.
+FROM scratch
+COPY --from=runtime / /
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 USER stele
 VOLUME /data
 EXPOSE 7420 7421

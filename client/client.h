@@ -14,8 +14,8 @@
 //
 // Invariants:
 //  1. Every write carries a request id that its retries keep, so it takes effect at most once.
-//  2. A server that is not there, or has no room now, is asked again with backoff until the deadline
-//     (retry.h); no other failure is.
+//  2. A server that is not there, or has no room now, is asked again with backoff until the
+//     deadline (retry.h); no other failure is.
 //  3. With Options::read_your_writes a read never shows a state older than this client's last
 //     acknowledged write (unless it names at_index).
 #pragma once

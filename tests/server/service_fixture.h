@@ -24,7 +24,6 @@ using ::testing::ElementsAre;
 using Memory = v1::MemoryService::StubInterface;
 using Collections = v1::CollectionService::StubInterface;
 using Admin = v1::AdminService::StubInterface;
-using Clock = std::chrono::steady_clock;
 
 class Service : public ::testing::Test {
  protected:

@@ -83,7 +83,7 @@ TEST_F(ShellTest, ServesAndStops) {
   ASSERT_TRUE(watch->Read(&health));
   EXPECT_EQ(health.status(), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(server.Wait(), 0) << server.Err();
-  // Not CANCELLED, which is how the end of the patience with a stream would look.
+  // A stream that is cut off when patience ends has no reason.
   const grpc::Status status = idle->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
   EXPECT_EQ(DetailsOf(status).reason, "STOPPING");

@@ -53,12 +53,9 @@ TEST_F(Service, MinIndexGivesUpBeforeTheDeadlineWithAReason) {
   request.set_collection("c");
   request.set_min_index(1'000'000'000'000);
   v1::CountRecordsResponse response;
-  const Clock::time_point began = Clock::now();
   const grpc::Status status = Call(&Memory::CountRecords, request, &response, milliseconds(1000));
-  const auto took = Clock::now() - began;
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(DetailsOf(status).reason, "MIN_INDEX_NOT_REACHED");
-  EXPECT_GT(took, milliseconds(500));
   // What is wrong whatever the state is said at once.
   request.set_collection("");
   EXPECT_EQ(DetailsOf(Call(&Memory::CountRecords, request, &response)).reason, "COLLECTION_NAME");

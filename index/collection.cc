@@ -52,14 +52,7 @@ CollectionStats* Collection::PushStats(CollectionStats* stats) {
   return replaced;
 }
 
-Hash Collection::ValueHash() {
-  return Hasher(Label::kCollectionValue)
-      .U32(config_.dimension)
-      .U8(static_cast<uint8_t>(config_.metric))
-      .Sized(config_.description)
-      .Digest(tree_.Root())
-      .Finish();
-}
+Hash Collection::ValueHash() { return CollectionValue(config_, tree_.Root()); }
 
 size_t Collection::MemoryBytes() const {
   size_t bytes = vectors_.memory_bytes() + tree_.memory_bytes();

@@ -58,6 +58,7 @@ class Collection {
   RecordMap& mutable_records() { return records_; }
   VectorStore& mutable_vectors() { return vectors_; }
   SparseTree& tree() { return tree_; }
+  const SparseTree& tree() const { return tree_; }
   CollectionStats* stats() { return stats_.Get(); }
   // Makes new numbers the newest; gives back those that they replace, or null.
   CollectionStats* PushStats(CollectionStats* stats);

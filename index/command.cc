@@ -195,6 +195,19 @@ Hash RecordKey(std::string_view collection, std::string_view id) {
   return Hasher(Label::kRecordKey).Sized(collection).Bytes(id).Finish();
 }
 
+Hash CollectionValue(const CollectionConfig& config, const Hash& records_root) {
+  return Hasher(Label::kCollectionValue)
+      .U32(config.dimension)
+      .U8(static_cast<uint8_t>(config.metric))
+      .Sized(config.description)
+      .Digest(records_root)
+      .Finish();
+}
+
+Hash StateRoot(uint32_t rules_version, const Hash& collections_root) {
+  return Hasher(Label::kStateRoot).U32(rules_version).Digest(collections_root).Finish();
+}
+
 Hash CollectionKey(std::string_view collection) {
   return Hasher(Label::kCollectionKey).Bytes(collection).Finish();
 }

@@ -85,6 +85,9 @@ Hash RecordCommitment(const RecordParts& parts);
 
 Hash RecordKey(std::string_view collection, std::string_view id);
 Hash CollectionKey(std::string_view collection);
+// The collection's value in the tree of collections, and the root of the state over that tree.
+Hash CollectionValue(const CollectionConfig& config, const Hash& records_root);
+Hash StateRoot(uint32_t rules_version, const Hash& collections_root);
 
 // An operation with everything about it that needs no state. A pure function of the operation, so
 // it may be computed anywhere, on any number of threads, before Apply.

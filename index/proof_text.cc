@@ -16,7 +16,6 @@ constexpr std::string_view kDash = "\xe2\x80\x94 ";
 constexpr size_t kNoteBytesMax = size_t{64} * 1024;
 constexpr size_t kNameBytesMax = 256;
 constexpr size_t kSignaturesMax = 64;
-constexpr size_t kHashesMax = 64;
 constexpr uint8_t kEd25519 = 1;
 
 // UTF-8 without control characters, spaces of ASCII and plus signs.
@@ -138,14 +137,14 @@ std::optional<std::string_view> LineParser::Field(std::string_view word) {
   return line->substr(word.size() + 1);
 }
 
-std::optional<std::vector<Hash>> LineParser::Hashes() {
+std::optional<std::vector<Hash>> LineParser::Hashes(size_t count_max) {
   std::vector<Hash> hashes;
   for (;;) {
     const std::optional<std::string_view> line = Next("the empty line after the hashes");
     if (!line.has_value()) return std::nullopt;
     if (line->empty()) return hashes;
     const std::optional<Hash> hash = DecodeBase64Hash(*line);
-    if (!hash.has_value() || hashes.size() == kHashesMax) {
+    if (!hash.has_value() || hashes.size() == count_max) {
       Fail(hash.has_value() ? "more hashes than a proof has" : "it is not a hash in base64");
       return std::nullopt;
     }

@@ -99,8 +99,8 @@ class LineParser {
   std::optional<std::string_view> Next(std::string_view what);
   // What follows the word and a space on the next line.
   std::optional<std::string_view> Field(std::string_view word);
-  // Lines of one hash each up to an empty line, which is taken as well.
-  std::optional<std::vector<Hash>> Hashes();
+  // At most so many lines of one hash each up to an empty line, which is taken as well.
+  std::optional<std::vector<Hash>> Hashes(size_t count_max = 64);
   bool NextIs(std::string_view prefix) const { return rest_.starts_with(prefix); }
   std::string_view rest() const { return rest_; }
   // Sets the error, of the line that was read last.

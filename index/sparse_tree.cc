@@ -18,8 +18,7 @@ uint32_t SparseTree::Arena<T>::Allocate() {
 
 SparseTree::Ref SparseTree::NewLeaf(const Hash& key, const Hash& value) {
   const uint32_t place = leaves_.Allocate();
-  leaves_[place] = {key, Hasher(Label::kTreeLeaf).Digest(key).Digest(value).Finish()};
-  ++hash_count_;
+  leaves_[place] = {key, value};
   return place | kLeafBit;
 }
 
@@ -95,9 +94,12 @@ void SparseTree::Remove(const Hash& key) {
   }
 }
 
-const Hash& SparseTree::Rehash(Ref ref) {
+Hash SparseTree::Rehash(Ref ref) {
   if (ref == kEmpty) return kZeroHash;
-  if (IsLeaf(ref)) return leaf(ref).hash;
+  if (IsLeaf(ref)) {
+    ++hash_count_;
+    return SparseLeaf(leaf(ref).key, leaf(ref).value);
+  }
   Node& node = nodes_[ref];
   if (node.hash == kZeroHash) {
     node.hash = HashPair(Label::kTreeNode, Rehash(node.children[0]), Rehash(node.children[1]));
@@ -106,7 +108,36 @@ const Hash& SparseTree::Rehash(Ref ref) {
   return node.hash;
 }
 
-const Hash& SparseTree::Root() { return Rehash(root_); }
+Hash SparseTree::Root() { return Rehash(root_); }
+
+Hash SparseTree::HashOf(Ref ref) const {
+  if (ref == kEmpty) return kZeroHash;
+  if (IsLeaf(ref)) return SparseLeaf(leaf(ref).key, leaf(ref).value);
+  const Hash& hash = nodes_[ref].hash;
+  Check(hash != kZeroHash);
+  return hash;
+}
+
+SparseProof SparseTree::Prove(const Hash& key) const {
+  SparseProof proof;
+  Ref ref = root_;
+  for (unsigned depth = 0; ref != kEmpty && !IsLeaf(ref); ++depth) {
+    const Node& node = nodes_[ref];
+    const unsigned bit = Bit(key, depth);
+    proof.siblings.push_back(HashOf(node.children[1 - bit]));
+    ref = node.children[bit];
+  }
+  if (ref == kEmpty) {
+    proof.end = SparseProof::End::kEmpty;
+  } else if (leaf(ref).key == key) {
+    proof.end = SparseProof::End::kKey;
+  } else {
+    proof.end = SparseProof::End::kOtherKey;
+    proof.other_key = leaf(ref).key;
+    proof.other_value = leaf(ref).value;
+  }
+  return proof;
+}
 
 size_t SparseTree::memory_bytes() const { return leaves_.memory_bytes() + nodes_.memory_bytes(); }
 

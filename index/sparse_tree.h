@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "index/hash.h"
+#include "index/sparse_proof.h"
 #include "index/types.h"
 
 namespace stele::index {
@@ -29,7 +30,9 @@ class SparseTree {
   void Put(const Hash& key, const Hash& value);
   // Removes a key. REQUIRES: it is there.
   void Remove(const Hash& key);
-  const Hash& Root();
+  Hash Root();
+  // That the key is there with its value, or is not there. REQUIRES: no change since Root().
+  SparseProof Prove(const Hash& key) const;
 
   // Digests computed so far: what tests count.
   uint64_t hash_count() const { return hash_count_; }
@@ -41,9 +44,10 @@ class SparseTree {
   static constexpr Ref kEmpty = 0;
   static constexpr Ref kLeafBit = Ref{1} << 31;
 
+  // The value rather than the hash: it is what a proof that another key is absent must show.
   struct Leaf {
     Hash key;
-    Hash hash;
+    Hash value;
   };
   // A node whose hash is zero awaits rehashing: no digest is zero.
   struct Node {
@@ -58,6 +62,7 @@ class SparseTree {
     uint32_t Allocate();
     void Free(uint32_t place) { free_.push_back(place); }
     T& operator[](uint32_t place) { return chunks_[place / kChunk][place % kChunk]; }
+    const T& operator[](uint32_t place) const { return chunks_[place / kChunk][place % kChunk]; }
     size_t memory_bytes() const {
       return chunks_.size() * kChunk * sizeof(T) + free_.capacity() * sizeof(uint32_t);
     }
@@ -71,13 +76,13 @@ class SparseTree {
 
   static bool IsLeaf(Ref ref) { return (ref & kLeafBit) != 0; }
   Leaf& leaf(Ref ref) { return leaves_[ref & ~kLeafBit]; }
-  static unsigned Bit(const Hash& key, unsigned depth) {
-    return (key[depth / 8] >> (7 - depth % 8)) & 1u;
-  }
+  const Leaf& leaf(Ref ref) const { return leaves_[ref & ~kLeafBit]; }
+  static unsigned Bit(const Hash& key, unsigned depth) { return SparseKeyBit(key, depth); }
   Ref NewLeaf(const Hash& key, const Hash& value);
   Ref NewNode();
   Ref Split(Ref old_leaf, Ref new_leaf, unsigned depth);
-  const Hash& Rehash(Ref ref);
+  Hash Rehash(Ref ref);
+  Hash HashOf(Ref ref) const;
 
   Ref root_ = kEmpty;
   Arena<Leaf> leaves_;

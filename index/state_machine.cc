@@ -398,8 +398,7 @@ void StateMachine::FinishCollection(LogIndex index, Collection* collection, int6
 }
 
 void StateMachine::ComputeStateRoot() {
-  state_root_ =
-      Hasher(Label::kStateRoot).U32(rules_version_).Digest(collections_tree_.Root()).Finish();
+  state_root_ = StateRoot(rules_version_, collections_tree_.Root());
 }
 
 }  // namespace stele::index

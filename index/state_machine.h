@@ -27,6 +27,7 @@
 #include "index/collection.h"
 #include "index/command.h"
 #include "index/commit_record.h"
+#include "index/record_proof.h"
 #include "index/request_log.h"
 #include "index/sparse_tree.h"
 
@@ -79,6 +80,10 @@ class StateMachine {
   // bounded by `steps_max`. Dropped collections are handed out, to be destroyed elsewhere.
   void Reclaim(LogIndex horizon, LogIndex oldest_reader, size_t steps_max,
                std::vector<std::unique_ptr<Collection>>* garbage);
+
+  // What the state says of a record now, with the paths that prove it; without its content.
+  // RecordProof is complete but for the log inclusion proof of the newest entry.
+  RecordProof ProveRecord(std::string_view collection, std::string_view id) const;
 
   // Digests computed by the trees: what tests count.
   uint64_t hash_count() const;

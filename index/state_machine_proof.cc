@@ -1,0 +1,36 @@
+// What the state machine proves about its state.
+#include "index/check.h"
+#include "index/state_machine.h"
+
+namespace stele::index {
+
+RecordProof StateMachine::ProveRecord(std::string_view collection, std::string_view id) const {
+  RecordProof proof;
+  proof.collection = std::string(collection);
+  proof.id = std::string(id);
+  proof.rules_version = rules_version_;
+  proof.collection_path = collections_tree_.Prove(CollectionKey(collection));
+  const auto* head = collections_.Find(collection);
+  const Collection* newest = head != nullptr ? head->payload.newest.Get() : nullptr;
+  if (newest == nullptr || newest->died.Get() != kNever) {
+    Check(proof.collection_path.end != SparseProof::End::kKey);
+    return proof;
+  }
+  proof.config = newest->config();
+  proof.record_path = newest->tree().Prove(RecordKey(collection, id));
+  const RecordVersion* live = Collection::Live(newest->records().Find(id));
+  if (live == nullptr) {
+    Check(proof.record_path.end != SparseProof::End::kKey);
+    return proof;
+  }
+  RecordContent content;
+  const std::vector<int32_t> vector = newest->vectors().Row(live->slot());
+  content.vector = Encoder().Components(vector).Take();
+  content.attributes = std::string(live->attributes());
+  if (live->document() != nullptr) content.document = live->document()->part;
+  proof.commitment = RecordCommitment({id, vector, content.attributes, content.document});
+  proof.content = std::move(content);
+  return proof;
+}
+
+}  // namespace stele::index

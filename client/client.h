@@ -177,6 +177,24 @@ class Client {
                                                               const ReadOptions& options = {});
   absl::StatusOr<v1::GetLogConsistencyProofResponse> ProveConsistency(
       uint64_t old_size, uint64_t new_size = 0, const ReadOptions& options = {});
+  // That the record is, with its content or only its commitment, or is not in the newest state.
+  absl::StatusOr<v1::GetRecordProofResponse> ProveRecord(absl::string_view collection,
+                                                         absl::string_view id,
+                                                         bool commitment_only = false,
+                                                         const ReadOptions& options = {});
+
+  // Entries first .. last of the log, or without a `last` the newest one; with `follow` it goes on
+  // until `on_entry` returns an error, which is then returned, or the deadline is over. Without
+  // `operations` they are left out.
+  struct LogOptions {
+    uint64_t first = 0;
+    std::optional<uint64_t> last = {};
+    bool follow = false;
+    bool operations = true;
+    std::optional<absl::Duration> timeout = {};  // for everything; follow: infinite if not given
+  };
+  absl::Status ReadLog(const LogOptions& options,
+                       const std::function<absl::Status(const v1::LogEntry&)>& on_entry);
 
   // The newest log index that any reply to this client has shown; 0 before the first.
   uint64_t known_index() const;

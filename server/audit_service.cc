@@ -1,10 +1,15 @@
 #include "server/audit_service.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
+#include "index/commit_record.h"
+#include "index/record_proof.h"
 #include "server/errors.h"
+#include "server/log_reader.h"
 #include "server/outcomes.h"
+#include "server/requests.h"
 #include "server/views.h"
 
 namespace stele::server {
@@ -101,6 +106,70 @@ grpc::ServerUnaryReactor* AuditService::GetLogConsistencyProof(
     return absl::OkStatus();
   };
   return RunProof(parts_, context, "GetLogConsistencyProof", request, response, work);
+}
+
+grpc::ServerUnaryReactor* AuditService::GetRecordProof(grpc::CallbackServerContext* context,
+                                                       const v1::GetRecordProofRequest* request,
+                                                       v1::GetRecordProofResponse* response) {
+  auto* call = new Call(context, parts_.gate, "GetRecordProof");
+  if (!call->admitted()) return call;
+  absl::Status status = CheckCollectionName(request->collection(), "collection");
+  if (status.ok()) status = CheckRecordId(request->id(), "id");
+  if (!status.ok()) {
+    call->Done(status);
+    return call;
+  }
+  WhenReached(parts_.engine, request->min_index(), call,
+              [this, call, request, response](const absl::Status& reached) {
+                if (!reached.ok()) return call->Done(reached);
+                ProveRecord(call, request, response);
+              });
+  return call;
+}
+
+// The state is looked at between two entries; the rest is done when that entry is published.
+void AuditService::ProveRecord(Call* call, const v1::GetRecordProofRequest* request,
+                               v1::GetRecordProofResponse* response) {
+  struct Seen {
+    index::RecordProof proof;
+    Position position;
+  };
+  const auto seen = std::make_shared<Seen>();
+  const auto look = [seen, request](const index::StateMachine& state) {
+    seen->proof = state.ProveRecord(request->collection(), request->id());
+    seen->position = {state.next_index() - 1, state.state_index(), state.state_root()};
+  };
+  const auto finish = [this, seen, request, response]() -> absl::Status {
+    if (request->commitment_only()) seen->proof.content.reset();
+    const absl::StatusOr<InclusionProof> entry =
+        checkpointer_->ProveEntry(seen->position.log_index);
+    if (!entry.ok()) return Explain(entry.status());
+    const auto commit = index::DecodeCommitRecord(entry->commit_record);
+    std::string error = "the log has another root for this state";
+    const std::optional<index::Hash> root = index::RecordProofStateRoot(seen->proof, &error);
+    if (!commit.has_value() || !root.has_value() || commit->state_root != *root) {
+      return Explain(absl::DataLossError("the proof does not hold: " + error));
+    }
+    seen->proof.inclusion = index::EncodeInclusionText(
+        {entry->commit_record, entry->index, entry->hashes, entry->checkpoint.note});
+    FillPosition(seen->position, response->mutable_position());
+    FillCheckpoint(entry->checkpoint, response->mutable_checkpoint());
+    response->set_exists(seen->proof.commitment.has_value());
+    response->set_text(index::EncodeRecordProof(seen->proof));
+    return absl::OkStatus();
+  };
+  parts_.engine->Inspect(look, [this, call, finish](const absl::Status& status) {
+    if (!status.ok()) {
+      return call->Done(
+          MakeError(absl::StatusCode::kUnavailable, "STOPPING", std::string(status.message())));
+    }
+    RunOnExecutor(parts_.executor, call, finish);
+  });
+}
+
+grpc::ServerWriteReactor<v1::ReadLogResponse>* AuditService::ReadLog(
+    grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) {
+  return NewLogReader(context, parts_, request);
 }
 
 void FillCheckpointKey(const index::VerifierKey& key, v1::CheckpointKey* wire) {

@@ -26,8 +26,16 @@ class AuditService final : public v1::AuditService::CallbackService {
   grpc::ServerUnaryReactor* GetLogConsistencyProof(
       grpc::CallbackServerContext* context, const v1::GetLogConsistencyProofRequest* request,
       v1::GetLogConsistencyProofResponse* response) override;
+  grpc::ServerUnaryReactor* GetRecordProof(grpc::CallbackServerContext* context,
+                                           const v1::GetRecordProofRequest* request,
+                                           v1::GetRecordProofResponse* response) override;
+  grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(
+      grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) override;
 
  private:
+  void ProveRecord(Call* call, const v1::GetRecordProofRequest* request,
+                   v1::GetRecordProofResponse* response);
+
   const Parts parts_;
   Checkpointer* const checkpointer_;
 };

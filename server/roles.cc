@@ -35,6 +35,8 @@ constexpr MethodRule kRules[] = {
     {"GetCheckpoint", Role::kAuditor, false},
     {"GetLogInclusionProof", Role::kAuditor, false},
     {"GetLogConsistencyProof", Role::kAuditor, false},
+    {"GetRecordProof", Role::kAuditor, false},
+    {"ReadLog", Role::kAuditor, true},
 };
 
 }  // namespace

@@ -77,6 +77,7 @@ std::unique_ptr<CLI::App> BuildApp(Context* context) {
   AddReadCommands(app.get(), context);
   AddSearchCommand(app.get(), context);
   AddAuditCommands(app.get(), context);
+  AddLogCommands(app.get(), context);
   AddOfflineCommands(app.get(), context);
   AddCompletionCommand(app.get(), context);
   RemoveMarks(app.get());

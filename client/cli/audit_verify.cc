@@ -1,8 +1,11 @@
 #include "client/cli/audit_verify.h"
 
 #include "absl/strings/str_cat.h"
+#include "client/cli/table.h"
+#include "index/codec.h"
 #include "index/commit_record.h"
 #include "index/log_proof.h"
+#include "index/record_proof.h"
 #include "server/signing.h"
 
 namespace stele::client::cli {
@@ -96,6 +99,81 @@ absl::StatusOr<Verified> ReportExtension(const std::string& bytes, const VerifyI
   return verified;
 }
 
+// The content in hexadecimal, as it is hashed.
+Json ContentToJson(const index::RecordContent& content) {
+  Json json;
+  json["vector_q16"] = Json::array();
+  const std::vector<int32_t> vector =
+      index::Decoder(content.vector).Components(static_cast<uint32_t>(content.vector.size() / 4));
+  for (const int32_t component : vector) json["vector_q16"].push_back(component);
+  json["attributes"] = Hex(content.attributes);
+  json["document_hash"] = content.document.has_value()
+                              ? Json(Hex(std::string(index::AsBytes(*content.document))))
+                              : Json(nullptr);
+  return json;
+}
+
+absl::Status CheckDocument(const index::RecordProof& proof, const VerifyInputs& inputs) {
+  if (!inputs.document.has_value()) return absl::OkStatus();
+  if (!proof.content.has_value()) return Failed("the record proof carries no content to compare");
+  const std::optional<index::Hash> given =
+      inputs.document->empty() ? std::nullopt
+                               : std::optional<index::Hash>(index::DocumentPart(*inputs.document));
+  if (given == proof.content->document) return absl::OkStatus();
+  return Failed("the document is not the one of the record");
+}
+
+absl::StatusOr<Verified> ReportRecord(const std::string& bytes, const VerifyInputs& inputs) {
+  std::string error;
+  const auto proof = index::ParseRecordProof(bytes, &error);
+  if (!proof.has_value()) return Failed(absl::StrCat("the record proof, ", error));
+  if (index::EncodeRecordProof(*proof) != bytes) {
+    return Failed("the record proof is not in its one form");
+  }
+  const auto entry = VerifyEntry(proof->inclusion, inputs.key);
+  if (!entry.ok()) {
+    return Failed(absl::StrCat("the record proof: ", entry.status().message()));
+  }
+  const std::optional<index::Hash> root = index::RecordProofStateRoot(*proof, &error);
+  if (!root.has_value()) return Failed(absl::StrCat("the record proof: ", error));
+  if (*root != entry->commit.state_root) {
+    return Failed(
+        absl::StrCat("the record proof: its paths do not lead to the state root of entry ",
+                     entry->commit.index));
+  }
+  const absl::Status document = CheckDocument(*proof, inputs);
+  if (!document.ok()) return document;
+  Verified verified;
+  Json& json = verified.json;
+  json["verified"] = "record";
+  json["index"] = entry->commit.index;
+  json["collection"] = proof->collection;
+  json["collection_exists"] = proof->config.has_value();
+  json["id"] = proof->id;
+  json["exists"] = proof->commitment.has_value();
+  if (proof->commitment.has_value()) {
+    json["commitment"] = Hex(std::string(index::AsBytes(*proof->commitment)));
+  }
+  if (proof->content.has_value()) json["content"] = ContentToJson(*proof->content);
+  json["document_checked"] = inputs.document.has_value();
+  json["state_root"] = Hex(std::string(index::AsBytes(*root)));
+  json["checkpoint"] = CheckpointToJson(entry->checkpoint);
+  verified.text = absl::StrCat("VERIFIED: after entry ", entry->commit.index, " the collection ",
+                               Printable(proof->collection, 128),
+                               !proof->config.has_value()      ? " did not exist"
+                               : proof->commitment.has_value() ? " held the record "
+                                                               : " did not hold the record ",
+                               proof->config.has_value() ? Printable(proof->id, 256) : "", "\n");
+  if (proof->content.has_value()) {
+    absl::StrAppend(&verified.text, "content ", json["content"].dump(), "\n");
+  } else if (proof->commitment.has_value()) {
+    absl::StrAppend(&verified.text, "commitment ", json["commitment"].get<std::string>(),
+                    "; its content is not shown\n");
+  }
+  absl::StrAppend(&verified.text, CheckpointToText(entry->checkpoint));
+  return verified;
+}
+
 }  // namespace
 
 absl::StatusOr<index::Checkpoint> VerifyCheckpoint(const std::string& note,
@@ -134,6 +212,7 @@ absl::StatusOr<Verified> VerifyProof(const std::string& bytes, const VerifyInput
   const std::string first = bytes.substr(0, bytes.find('\n'));
   if (first == index::kInclusionHeader) return ReportEntry(bytes, inputs.key);
   if (first == index::kConsistencyHeader) return ReportExtension(bytes, inputs);
+  if (first == index::kRecordProofHeader) return ReportRecord(bytes, inputs);
   const auto checkpoint = VerifyCheckpoint(bytes, inputs.key);
   if (!checkpoint.ok()) return checkpoint.status();
   Verified verified;

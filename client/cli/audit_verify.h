@@ -21,6 +21,8 @@ struct VerifyInputs {
   index::VerifierKey key;
   // The older checkpoint, for a consistency proof.
   std::optional<std::string> old_checkpoint;
+  // What the record's document is said to be, for a record proof.
+  std::optional<std::string> document;
 };
 
 // What was shown, for programs and for people.
@@ -29,8 +31,8 @@ struct Verified {
   std::string text;
 };
 
-// `bytes` are a checkpoint, a log inclusion proof or a log consistency proof; the first line says
-// which.
+// `bytes` are a checkpoint, a log inclusion or consistency proof, or a record proof; the first line
+// says which.
 absl::StatusOr<Verified> VerifyProof(const std::string& bytes, const VerifyInputs& inputs);
 
 absl::StatusOr<index::Checkpoint> VerifyCheckpoint(const std::string& note,

@@ -1,4 +1,4 @@
-// `audit checkpoint|prove-entry|prove-consistency|verify|watch`.
+// `audit checkpoint|prove-entry|prove-consistency|prove-record|verify|watch`.
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +23,10 @@ struct AuditOptions {
   std::string old_file;
   std::string file;
   std::string state_file;
+  std::string collection;
+  std::string id;
+  bool commitment_only = false;
+  std::string document_file;
   double interval_seconds = 60;
   bool once = false;
 };
@@ -64,6 +68,15 @@ absl::Status RunProveConsistency(Context& context, const AuditOptions& options) 
   return Deliver(response->text(), options);
 }
 
+absl::Status RunProveRecord(Context& context, const AuditOptions& options) {
+  absl::StatusOr<Client> client = context.Connect();
+  if (!client.ok()) return client.status();
+  const auto response =
+      client->ProveRecord(options.collection, options.id, options.commitment_only);
+  if (!response.ok()) return response.status();
+  return Deliver(response->text(), options);
+}
+
 // The key itself, or a file that holds it.
 absl::StatusOr<index::VerifierKey> ReadKey(const std::string& given) {
   std::string text = given;
@@ -88,6 +101,11 @@ absl::Status RunVerify(Context& context, const AuditOptions& options) {
     auto old_checkpoint = ReadFile(options.old_file, kProofBytesMax);
     if (!old_checkpoint.ok()) return old_checkpoint.status();
     inputs.old_checkpoint = *std::move(old_checkpoint);
+  }
+  if (!options.document_file.empty()) {
+    auto document = ReadFile(options.document_file, kProofBytesMax);
+    if (!document.ok()) return document.status();
+    inputs.document = *std::move(document);
   }
   const auto bytes = ReadFile(options.file, kProofBytesMax);
   if (!bytes.ok()) return bytes.status();
@@ -225,10 +243,20 @@ void AddAuditCommands(CLI::App* app, Context* context) {
   AddSizeAndOut(consistency, options);
   SetAuditRun(consistency, context, options, RunProveConsistency);
 
+  CLI::App* record =
+      AddCommand(audit, "prove-record", "Proof that a record is, or is not, in the memory now");
+  record->add_option("COLLECTION", options->collection, "Collection")->required();
+  record->add_option("ID", options->id, "Record id")->required();
+  record->add_flag("--commitment-only", options->commitment_only, "Leave the content out");
+  record->add_option("--out", options->out, "File to write (default: standard output)");
+  SetAuditRun(record, context, options, RunProveRecord);
+
   CLI::App* verify = AddCommand(audit, "verify", "Check a checkpoint or a proof, offline");
   verify->add_option("FILE", options->file, "The checkpoint or proof")->required();
   AddKey(verify, options, true);
   verify->add_option("--old", options->old_file, "Older checkpoint, for a consistency proof");
+  verify->add_option("--document", options->document_file,
+                     "File to compare with the record's document, for a record proof");
   SetAuditRun(verify, context, options, RunVerify);
 
   CLI::App* watch = AddCommand(

@@ -74,6 +74,7 @@ void AddReadCommands(CLI::App* app, Context* context);
 void AddSearchCommand(CLI::App* app, Context* context);
 void AddTransferCommands(CLI::App* app, Context* context);
 void AddAuditCommands(CLI::App* app, Context* context);
+void AddLogCommands(CLI::App* app, Context* context);
 void AddOfflineCommands(CLI::App* app, Context* context);
 void AddCompletionCommand(CLI::App* app, Context* context);
 

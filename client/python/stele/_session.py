@@ -16,7 +16,10 @@ import grpc
 from stele import errors
 from stele._version import __version__
 from stele.model import Limits
-from stele.v1 import admin_service_pb2_grpc, collection_service_pb2_grpc, memory_service_pb2_grpc
+from stele.v1 import (
+    admin_service_pb2_grpc, audit_service_pb2_grpc, collection_service_pb2_grpc,
+    memory_service_pb2_grpc,
+)  # fmt: skip
 
 DEFAULT_PORT = 7420
 T = TypeVar("T")
@@ -59,7 +62,7 @@ class RetryPolicy:
 class Call(Generic[T]):
     """One unary call: what to send and how to read the reply."""
 
-    service: str  # "memory", "collections" or "admin"
+    service: str  # "memory", "collections", "admin" or "audit"
     method: str
     request: Any
     parse: Callable[[Any], T]
@@ -263,6 +266,7 @@ def make_stubs(channel: Any) -> Any:
         "memory": memory_service_pb2_grpc.MemoryServiceStub(channel),
         "collections": collection_service_pb2_grpc.CollectionServiceStub(channel),
         "admin": admin_service_pb2_grpc.AdminServiceStub(channel),
+        "audit": audit_service_pb2_grpc.AuditServiceStub(channel),
     }
 
 

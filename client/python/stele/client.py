@@ -15,6 +15,7 @@ from stele._bulk import BatchOptions
 from stele._session import (
     Call, RetryPolicy, Session, TlsLike, connection_lost, make_stubs, open_channel,
 )  # fmt: skip
+from stele.audit import Audit
 from stele.filters import FilterLike
 from stele.v1.memory_service_pb2 import WriteRequest
 
@@ -58,6 +59,7 @@ class Client:
         self._batch = batch or BatchOptions()
         self._channel = open_channel(grpc, self._session.address, tls)
         self._stubs: Dict[str, Any] = make_stubs(self._channel)
+        self.audit = Audit(self._session, self._call)
 
     def close(self) -> None:
         """Closes the connection; calls under way fail with Cancelled."""

@@ -393,7 +393,8 @@ class ServerInfo:
     """The server: its version, log and limits. log_id: 16 bytes, log_root: 32 bytes.
 
     history_index: oldest index that at_index may name. write_poisoned: a write or sync failed, and
-    the server is read-only until it is restarted.
+    the server is read-only until it is restarted. checkpoint_key: the key that signs checkpoints, in
+    one line as verifiers take it.
     """
 
     position: Position
@@ -407,6 +408,7 @@ class ServerInfo:
     search_threads: int = 0
     history_index: int = 0
     write_poisoned: bool = False
+    checkpoint_key: str = ""
 
 
 __all__ = [

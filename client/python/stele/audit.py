@@ -1,0 +1,120 @@
+"""What auditors ask for: checkpoints and proofs. docs/audit.md says what each shows.
+
+What comes back proves nothing until somebody checks it against a key that they trust. Save `note` or `text` as
+it is and check it with `stele audit verify`, or with stele_verify.py, which needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Tuple
+
+from stele._session import Call, Session, unsigned
+from stele.v1 import audit_service_pb2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A signed statement of what the log is. note: the text with its signatures; root: 32 bytes."""
+
+    note: str
+    origin: str
+    tree_size: int
+    root: bytes
+
+
+@dataclass(frozen=True)
+class InclusionProof:
+    """That entry `index`, with this commit record, is in the log of the checkpoint."""
+
+    checkpoint: Checkpoint
+    index: int
+    commit_record: bytes
+    hashes: Tuple[bytes, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class ConsistencyProof:
+    """That the log of the checkpoint begins with the first `old_size` entries."""
+
+    checkpoint: Checkpoint
+    old_size: int
+    hashes: Tuple[bytes, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class RecordProof:
+    """That a record is (`exists`) or is not in the state after entry `log_index`."""
+
+    checkpoint: Checkpoint
+    log_index: int
+    state_root: bytes
+    exists: bool
+    text: str
+
+
+def _checkpoint(wire: Any) -> Checkpoint:
+    return Checkpoint(wire.note, wire.origin, wire.tree_size, wire.root)
+
+
+class Audit:
+    """`client.audit`. Each method takes min_index (wait for that log index) and timeout in seconds; those of
+    an AsyncClient's are awaited. Sizes count entries; 0 means the newest."""
+
+    def __init__(self, session: Session, call: Callable[[Call[Any], Optional[float]], Any]) -> None:
+        self._session = session
+        self._call = call
+
+    def _run(self, method: str, request: Any, parse: Callable[[Any], Any],
+             min_index: Optional[int], timeout: Optional[float]) -> Any:  # fmt: skip
+        request.min_index = self._session.min_index(min_index, None)
+        return self._call(Call("audit", method, request, parse), timeout)
+
+    def checkpoint(self, tree_size: int = 0, *, min_index: Optional[int] = None,
+                   timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """The Checkpoint of the newest entry, or of exactly `tree_size` entries. Raises OutOfRange."""
+        request = audit_service_pb2.GetCheckpointRequest(tree_size=unsigned(tree_size, "tree_size"))
+        return self._run("GetCheckpoint", request, lambda reply: _checkpoint(reply.checkpoint),
+                         min_index, timeout)  # fmt: skip
+
+    def prove_entry(self, index: int, tree_size: int = 0, *, min_index: Optional[int] = None,
+                    timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """The InclusionProof of an entry. Raises OutOfRange."""
+        request = audit_service_pb2.GetLogInclusionProofRequest(
+            index=unsigned(index, "index"), tree_size=unsigned(tree_size, "tree_size")
+        )
+
+        def parse(reply: Any) -> InclusionProof:
+            return InclusionProof(_checkpoint(reply.checkpoint), reply.index, reply.commit_record,
+                                  tuple(reply.hashes), reply.text)  # fmt: skip
+
+        return self._run("GetLogInclusionProof", request, parse, min_index, timeout)
+
+    def prove_consistency(self, old_size: int, new_size: int = 0, *,
+                          min_index: Optional[int] = None,
+                          timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """The ConsistencyProof from a log of `old_size` entries (at least 1). Raises OutOfRange."""
+        request = audit_service_pb2.GetLogConsistencyProofRequest(
+            old_size=unsigned(old_size, "old_size"), new_size=unsigned(new_size, "new_size")
+        )
+
+        def parse(reply: Any) -> ConsistencyProof:
+            return ConsistencyProof(_checkpoint(reply.checkpoint), reply.old_size,
+                                    tuple(reply.hashes), reply.text)  # fmt: skip
+
+        return self._run("GetLogConsistencyProof", request, parse, min_index, timeout)
+
+    def prove_record(self, collection: str, id: str, *, commitment_only: bool = False,
+                     min_index: Optional[int] = None, timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """The RecordProof of a record, with its content unless commitment_only, or of its absence."""
+        request = audit_service_pb2.GetRecordProofRequest(
+            collection=collection, id=id, commitment_only=commitment_only
+        )
+
+        def parse(reply: Any) -> RecordProof:
+            return RecordProof(_checkpoint(reply.checkpoint), reply.position.log_index,
+                               reply.position.state_root, reply.exists, reply.text)  # fmt: skip
+
+        return self._run("GetRecordProof", request, parse, min_index, timeout)

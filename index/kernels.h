@@ -46,10 +46,19 @@ using PairFunction = int64_t (*)(const int32_t* a, const int32_t* b, uint32_t di
 
 // Products of a query's codes with one nibble plane of `row_count` rows, which stand one after the
 // other. `query` holds kGroupBytes * groups codes for the low four bits of the plane's bytes, then
-// as many for the high four bits; they are within +-127. out[r] = sum of code * nibble. `next` is
-// what will be read after these rows, or null: it may be prefetched, and is not used otherwise.
+// as many for the high four bits; they are within +-127. out[r] = sum of code * nibble.
+// What stands behind the rows may be prefetched, and is not used otherwise.
 using NibbleDotsFunction = void (*)(const int8_t* query, const uint8_t* rows, uint32_t groups,
-                                    uint32_t row_count, const uint8_t* next, int32_t* out);
+                                    uint32_t row_count, int32_t* out);
+
+// The same for many queries: a nibble plane of 64 rows is laid out for the processor once, as a
+// tile of TileBytes(groups) bytes, and multiplied with all of them. Rows outside `rows_mask` are
+// not read, and give 0. out[64 q + r] is for query q and row r.
+constexpr size_t TileBytes(uint32_t groups) { return size_t{64} * 2 * kGroupBytes * groups; }
+using FillTileFunction = void (*)(const uint8_t* rows, uint32_t groups, uint64_t rows_mask,
+                                  uint8_t* tile);
+using TileDotsFunction = void (*)(const uint8_t* tile, const int8_t* const* queries,
+                                  uint32_t query_count, uint32_t groups, int32_t* out);
 
 // The least distance a row can have, of all that its codes allow for:
 //     squared_norm + base - scale * step * (16 * dot - offset) - reach * residual
@@ -86,6 +95,8 @@ struct Kernels {
   PairFunction dot;
 
   NibbleDotsFunction nibble_dots;
+  FillTileFunction fill_tile;  // null, as tile_dots: nibble_dots is as fast
+  TileDotsFunction tile_dots;
   KeepRowsFunction keep_rows;
   CenterFunction center;
   EncodeFunction encode;
@@ -112,18 +123,13 @@ const Kernels* Avx512VnniKernels();
 const Kernels* NeonKernels();
 const Kernels* NeonDotKernels();
 
-// Scans of planes prefetch about this far ahead, in steps of eight rows.
-inline constexpr size_t kPrefetchBytes = 3072;
-// What stands that far after row r, in these rows or in the next ones; null where nothing is known.
-inline const uint8_t* Ahead(const uint8_t* rows, size_t row_bytes, uint32_t row, uint32_t row_count,
-                            const uint8_t* next) {
-  const size_t ahead = row + (kPrefetchBytes / row_bytes / 8 + 1) * 8;
-  if (ahead < row_count) return rows + ahead * row_bytes;
-  return next == nullptr ? nullptr : next + (ahead - row_count) * row_bytes;
-}
+// How far ahead scans of planes prefetch: into the first cache, and before that into the second,
+// which holds more requests at a time.
+inline constexpr size_t kPrefetchNear = 1536;
+inline constexpr size_t kPrefetchFar = 9216;
 // AVX2, for AVX-512 without VNNI too.
 void NibbleDotsAvx2(const int8_t* query, const uint8_t* rows, uint32_t groups, uint32_t row_count,
-                    const uint8_t* next, int32_t* out);
+                    int32_t* out);
 }  // namespace internal
 
 }  // namespace stele::index

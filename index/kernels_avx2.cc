@@ -182,6 +182,8 @@ constexpr Kernels kKernels = {
     .squared_l2 = Pair<SquaredL2>,
     .dot = Pair<Dot>,
     .nibble_dots = internal::NibbleDotsAvx2,
+    .fill_tile = nullptr,
+    .tile_dots = nullptr,
     .keep_rows = KeepRows,
     .center = Center,
     .encode = Encode,
@@ -191,15 +193,14 @@ constexpr Kernels kKernels = {
 }  // namespace
 
 STELE_AVX2 void internal::NibbleDotsAvx2(const int8_t* query, const uint8_t* rows, uint32_t groups,
-                                         uint32_t row_count, const uint8_t* next, int32_t* out) {
+                                         uint32_t row_count, int32_t* out) {
   const size_t bytes = size_t{groups} * kGroupBytes;
-  for (uint32_t r = 0; r < row_count; ++r) {
-    if (const uint8_t* ahead = Ahead(rows, bytes, r, row_count, next); ahead != nullptr) {
-      for (size_t i = 0; i < bytes; i += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T0);
-      }
+  for (uint32_t r = 0; r < row_count; ++r, rows += bytes) {
+    for (size_t i = 0; i < bytes; i += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(rows + i + kPrefetchNear), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(rows + i + kPrefetchFar), _MM_HINT_T1);
     }
-    out[r] = NibbleDot(query, rows + r * bytes, groups);
+    out[r] = NibbleDot(query, rows, groups);
   }
 }
 

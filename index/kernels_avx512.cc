@@ -206,18 +206,19 @@ STELE_VNNI inline __m128i TransposedTotals(const __m512i* sums) {
 
 template <int kRows>
 STELE_VNNI inline void NibbleRows(const int8_t* query, const uint8_t* rows, size_t bytes,
-                                  const uint8_t* ahead, __m512i* sums) {
+                                  __m512i* sums) {
   for (int r = 0; r < kRows; ++r) sums[r] = _mm512_setzero_si512();
   size_t i = 0;
   for (; i + 64 <= bytes; i += 64) {
     const __m512i low = _mm512_loadu_si512(query + i);
     const __m512i high = _mm512_loadu_si512(query + bytes + i);
     for (int r = 0; r < kRows; ++r) {
-      const size_t at = static_cast<size_t>(r) * bytes + i;
-      if (ahead != nullptr) {
-        _mm_prefetch(reinterpret_cast<const char*>(ahead + at), _MM_HINT_T0);
+      const uint8_t* from = rows + static_cast<size_t>(r) * bytes + i;
+      if (kRows > 1) {
+        _mm_prefetch(reinterpret_cast<const char*>(from + internal::kPrefetchNear), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(from + internal::kPrefetchFar), _MM_HINT_T1);
       }
-      sums[r] = NibbleStep(sums[r], _mm512_loadu_si512(rows + at), low, high);
+      sums[r] = NibbleStep(sums[r], _mm512_loadu_si512(from), low, high);
     }
   }
   if (i < bytes) {
@@ -232,20 +233,105 @@ STELE_VNNI inline void NibbleRows(const int8_t* query, const uint8_t* rows, size
 }
 
 STELE_VNNI void NibbleDotsVnni(const int8_t* query, const uint8_t* rows, uint32_t groups,
-                               uint32_t row_count, const uint8_t* next, int32_t* out) {
+                               uint32_t row_count, int32_t* out) {
   const size_t bytes = size_t{groups} * kGroupBytes;
-  __m512i sums[8];
+  __m512i sums[4];
   uint32_t r = 0;
-  for (; r + 8 <= row_count; r += 8) {
-    NibbleRows<8>(query, rows + r * bytes, bytes, internal::Ahead(rows, bytes, r, row_count, next),
-                  sums);
+  for (; r + 4 <= row_count; r += 4) {
+    NibbleRows<4>(query, rows + r * bytes, bytes, sums);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r), TransposedTotals(sums));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + r + 4), TransposedTotals(sums + 4));
   }
   for (; r < row_count; ++r) {
-    NibbleRows<1>(query, rows + r * bytes, bytes, nullptr, sums);
+    NibbleRows<1>(query, rows + r * bytes, bytes, sums);
     out[r] = _mm512_reduce_add_epi32(sums[0]);
   }
+}
+
+// 16 rows of 16 words become 16 columns of 16 words.
+STELE_VNNI inline void Transpose(__m512i* words) {
+  __m512i pairs[16];
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(words[i], words[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(words[i], words[i + 1]);
+  }
+  __m512i fours[16];
+  for (int i = 0; i < 16; i += 4) {
+    fours[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+    fours[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+    fours[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+    fours[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+  }
+  // Now lane l of fours[4 g + c] holds column 4 l + c of rows 4 g .. 4 g + 3.
+  for (int c = 0; c < 4; ++c) {
+    const __m512i low = _mm512_shuffle_i32x4(fours[c], fours[4 + c], 0x44);
+    const __m512i high = _mm512_shuffle_i32x4(fours[c], fours[4 + c], 0xee);
+    const __m512i low2 = _mm512_shuffle_i32x4(fours[8 + c], fours[12 + c], 0x44);
+    const __m512i high2 = _mm512_shuffle_i32x4(fours[8 + c], fours[12 + c], 0xee);
+    words[c] = _mm512_shuffle_i32x4(low, low2, 0x88);
+    words[4 + c] = _mm512_shuffle_i32x4(low, low2, 0xdd);
+    words[8 + c] = _mm512_shuffle_i32x4(high, high2, 0x88);
+    words[12 + c] = _mm512_shuffle_i32x4(high, high2, 0xdd);
+  }
+}
+
+// For each word of a row's bytes the tile holds its low nibbles of all 64 rows, 256 bytes; then the
+// high nibbles in the same way.
+STELE_VNNI void FillTileVnni(const uint8_t* rows, uint32_t groups, uint64_t rows_mask,
+                             uint8_t* tile) {
+  const size_t bytes = size_t{groups} * kGroupBytes;
+  const __m512i mask = _mm512_set1_epi8(15);
+  uint8_t* high_tile = tile + 64 * bytes;
+  for (size_t first = 0; first < 64; first += 16) {
+    for (size_t i = 0; i < bytes; i += 64) {
+      const size_t there = bytes - i < 64 ? bytes - i : 64;
+      const __mmask64 loaded = there == 64 ? ~uint64_t{0} : (uint64_t{1} << there) - 1;
+      __m512i words[16];
+      for (size_t r = 0; r < 16; ++r) {
+        const bool visible = (rows_mask >> (first + r) & 1) != 0;
+        words[r] = visible ? _mm512_maskz_loadu_epi8(loaded, rows + (first + r) * bytes + i)
+                           : _mm512_setzero_si512();
+      }
+      Transpose(words);
+      for (size_t column = 0; column < there / 4; ++column) {
+        const size_t at = (i / 4 + column) * 256 + first * 4;
+        _mm512_storeu_si512(tile + at, _mm512_and_si512(words[column], mask));
+        _mm512_storeu_si512(high_tile + at,
+                            _mm512_and_si512(_mm512_srli_epi16(words[column], 4), mask));
+      }
+    }
+  }
+}
+
+// Every query's word stands in all lanes, and every row has a lane, so no sum goes across.
+template <int kQueries>
+STELE_VNNI inline void TileQueries(const uint8_t* tile, const int8_t* const* queries, size_t words,
+                                   int32_t* out) {
+  __m512i sums[kQueries][4];
+  for (auto& query : sums) {
+    for (__m512i& sum : query) sum = _mm512_setzero_si512();
+  }
+  for (size_t word = 0; word < words; ++word) {
+    __m512i rows[4];
+    for (size_t r = 0; r < 4; ++r) rows[r] = _mm512_loadu_si512(tile + word * 256 + r * 64);
+    for (int q = 0; q < kQueries; ++q) {
+      int32_t codes;
+      std::memcpy(&codes, queries[q] + word * 4, sizeof(codes));
+      const __m512i all = _mm512_set1_epi32(codes);
+      for (int r = 0; r < 4; ++r) sums[q][r] = _mm512_dpbusd_epi32(sums[q][r], rows[r], all);
+    }
+  }
+  for (int q = 0; q < kQueries; ++q) {
+    for (int r = 0; r < 4; ++r) _mm512_storeu_si512(out + q * 64 + r * 16, sums[q][r]);
+  }
+}
+
+STELE_VNNI void TileDotsVnni(const uint8_t* tile, const int8_t* const* queries,
+                             uint32_t query_count, uint32_t groups, int32_t* out) {
+  const size_t words = size_t{groups} * 2 * kGroupBytes / 4;
+  uint32_t q = 0;
+  for (; q + 6 <= query_count; q += 6) TileQueries<6>(tile, queries + q, words, out + q * 64);
+  for (; q + 2 <= query_count; q += 2) TileQueries<2>(tile, queries + q, words, out + q * 64);
+  if (q < query_count) TileQueries<1>(tile, queries + q, words, out + q * 64);
 }
 
 constexpr Kernels kKernels = {
@@ -256,6 +342,8 @@ constexpr Kernels kKernels = {
     .squared_l2 = Pair<SquaredL2>,
     .dot = Pair<Dot>,
     .nibble_dots = internal::NibbleDotsAvx2,
+    .fill_tile = nullptr,
+    .tile_dots = nullptr,
     .keep_rows = KeepRows,
     .center = Center,
     .encode = Encode,
@@ -270,6 +358,8 @@ constexpr Kernels kVnniKernels = {
     .squared_l2 = Pair<SquaredL2>,
     .dot = Pair<Dot>,
     .nibble_dots = NibbleDotsVnni,
+    .fill_tile = FillTileVnni,
+    .tile_dots = TileDotsVnni,
     .keep_rows = KeepRowsVnni,
     .center = CenterVnni,
     .encode = EncodeVnni,

@@ -73,7 +73,7 @@ inline Nibbles LoadNibbles(const uint8_t* from) {
 }
 
 void NibbleDots(const int8_t* query, const uint8_t* rows, uint32_t groups, uint32_t row_count,
-                const uint8_t*, int32_t* out) {
+                int32_t* out) {
   const size_t bytes = size_t{groups} * kGroupBytes;
   for (uint32_t r = 0; r < row_count; ++r, rows += bytes) {
     int32x4_t sums = vdupq_n_s32(0);
@@ -93,7 +93,7 @@ void NibbleDots(const int8_t* query, const uint8_t* rows, uint32_t groups, uint3
 }
 
 STELE_DOTPROD void NibbleDotsDotprod(const int8_t* query, const uint8_t* rows, uint32_t groups,
-                                     uint32_t row_count, const uint8_t*, int32_t* out) {
+                                     uint32_t row_count, int32_t* out) {
   const size_t bytes = size_t{groups} * kGroupBytes;
   for (uint32_t r = 0; r < row_count; ++r, rows += bytes) {
     int32x4_t low = vdupq_n_s32(0);
@@ -118,6 +118,8 @@ constexpr Kernels Table(KernelKind kind, const char* name, NibbleDotsFunction ni
       .squared_l2 = Pair<SquaredL2>,
       .dot = Pair<Dot>,
       .nibble_dots = nibble_dots,
+      .fill_tile = nullptr,
+      .tile_dots = nullptr,
       .keep_rows = loops::KeepRows,
       .center = loops::Center,
       .encode = loops::Encode,

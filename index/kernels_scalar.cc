@@ -27,7 +27,7 @@ void Rows(const int32_t* query, const int32_t* rows, size_t stride, uint32_t row
 }
 
 void NibbleDots(const int8_t* query, const uint8_t* rows, uint32_t groups, uint32_t row_count,
-                const uint8_t*, int32_t* out) {
+                int32_t* out) {
   const uint32_t bytes = groups * kGroupBytes;
   for (uint32_t r = 0; r < row_count; ++r, rows += bytes) {
     int32_t sum = 0;
@@ -46,6 +46,8 @@ constexpr Kernels kKernels = {
     .squared_l2 = SquaredL2,
     .dot = Dot,
     .nibble_dots = NibbleDots,
+    .fill_tile = nullptr,
+    .tile_dots = nullptr,
     .keep_rows = loops::KeepRows,
     .center = loops::Center,
     .encode = loops::Encode,

@@ -12,6 +12,11 @@ namespace {
 constexpr int kPaysBelow = 32;
 // So many blocks are then computed without it, before it is tried again.
 constexpr uint32_t kBlocksWithout = 15;
+constexpr uint32_t kStretchBlocks = 32;
+// Fewer queries than this do not make up for laying out a tile.
+constexpr size_t kTileQueriesMin = 4;
+// Of a row, read for its 4-bit bound.
+constexpr size_t kHeaderBytes = 16;
 
 // The rows of a block that are visible at n, as a bit mask.
 uint64_t VisibleRows(const VectorBlock& block, LogIndex n) {
@@ -41,35 +46,39 @@ void ForEachRun(uint64_t mask, Visit&& visit) {
   }
 }
 
+void Prefetch(const void* from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) {
+    __builtin_prefetch(static_cast<const char*>(from) + i);
+  }
+}
+
 void PrefetchHeader(const VectorBlock& block) {
-  const auto prefetch = [](const void* from, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 64) {
-      __builtin_prefetch(static_cast<const char*>(from) + i);
-    }
-  };
-  prefetch(&block, 64);
-  prefetch(block.squared_norms, sizeof(block.squared_norms));
-  prefetch(block.steps, sizeof(block.steps));
-  prefetch(block.residuals4, sizeof(block.residuals4));
+  Prefetch(block.squared_norms, kBlockRows * sizeof(int64_t));
+  Prefetch(block.steps, kBlockRows * sizeof(uint32_t));
+  Prefetch(block.residuals4, kBlockRows * sizeof(uint32_t));
 }
 
 // The visible rows of a block that the 4-bit readings do not rule out.
-uint64_t Kept4(const VectorBlock& block, uint64_t visible, const CodedQuery& query, int64_t limit,
+uint64_t Keep4(const VectorBlock& block, uint64_t visible, const CodedQuery& query, int64_t limit,
                const int32_t* dots, const Kernels& kernels) {
   const BoundTerms terms = query.Terms4(block.norm_max.Get(), limit);
+  uint64_t kept = 0;
   if (visible == ~uint64_t{0}) {
-    return kernels.keep_rows(terms, block.squared_norms, block.steps, block.residuals4, dots);
+    kept = kernels.keep_rows(terms, block.squared_norms, block.steps, block.residuals4, dots);
+  } else {
+    // The other rows may be written meanwhile.
+    int64_t squared_norms[kBlockRows] = {};
+    uint32_t steps[kBlockRows] = {};
+    uint32_t residuals[kBlockRows] = {};
+    ForEachRow(visible, [&](uint32_t row) {
+      squared_norms[row] = block.squared_norms[row];
+      steps[row] = block.steps[row];
+      residuals[row] = block.residuals4[row];
+    });
+    kept = visible & kernels.keep_rows(terms, squared_norms, steps, residuals, dots);
   }
-  // The other rows may be written meanwhile.
-  int64_t squared_norms[kBlockRows] = {};
-  uint32_t steps[kBlockRows] = {};
-  uint32_t residuals[kBlockRows] = {};
-  ForEachRow(visible, [&](uint32_t row) {
-    squared_norms[row] = block.squared_norms[row];
-    steps[row] = block.steps[row];
-    residuals[row] = block.residuals4[row];
-  });
-  return visible & kernels.keep_rows(terms, squared_norms, steps, residuals, dots);
+  ForEachRow(kept, [&](uint32_t row) { Prefetch(block.low(row), block.nibble_bytes()); });
+  return kept;
 }
 
 }  // namespace
@@ -121,10 +130,11 @@ SearchScan::SearchScan(const Collection& collection, LogIndex n,
       queries_(queries),
       kernels_(kernels),
       block_count_(collection.vectors().block_count()),
+      stretch_count_((block_count_ + kStretchBlocks - 1) / kStretchBlocks),
       epochs_(collection.vectors().epoch_count()) {
   // About the golden section of the whole.
-  stride_ = std::max(1u, static_cast<uint32_t>(uint64_t{block_count_} * 40503 >> 16));
-  while (std::gcd(stride_, block_count_) > 1) ++stride_;
+  stride_ = std::max(1u, static_cast<uint32_t>(uint64_t{stretch_count_} * 40503 >> 16));
+  while (std::gcd(stride_, stretch_count_) > 1) ++stride_;
   coded_.reserve(queries.size() * epochs_);
   for (const SearchQuery& query : queries) {
     for (uint32_t epoch = 0; epoch < epochs_; ++epoch) {
@@ -134,8 +144,9 @@ SearchScan::SearchScan(const Collection& collection, LogIndex n,
   }
 }
 
-size_t SearchScan::block_code_bytes() const {
-  return size_t{kBlockRows} * GroupCount(collection_.config().dimension) * kGroupBytes;
+size_t SearchScan::stretch_code_bytes() const {
+  return size_t{kStretchBlocks} * kBlockRows * GroupCount(collection_.config().dimension) *
+         kGroupBytes;
 }
 
 // What one thread works with.
@@ -145,73 +156,124 @@ struct SearchScan::Scratch {
   std::vector<int32_t> row;
   // For each query: blocks still to be computed without coarse readings.
   std::vector<uint32_t> blocks_without;
-  int32_t high_dots[kBlockRows] = {};
-  int32_t low_dots[kBlockRows] = {};
+  // Queries that coarse readings are made for in this block, and their codes and products.
+  std::vector<size_t> active;
+  std::vector<const int8_t*> codes;
+  std::vector<int32_t> high_dots;
+  std::vector<uint64_t> kept;
+  std::vector<uint8_t> tile;
+
+  const int32_t* HighDots(size_t i) const { return high_dots.data() + i * kBlockRows; }
 };
 
 void SearchScan::Scan(uint32_t begin, uint32_t end, std::span<TopHits> hits,
                       std::span<SearchCounts> counts) const {
   Scratch scratch(collection_.config().dimension, queries_.size());
-  const VectorStore& vectors = collection_.vectors();
   for (uint32_t place = begin; place < end; ++place) {
-    const VectorBlock& block = vectors.block(BlockNumber(place));
-    const VectorBlock* next = place + 1 < end ? &vectors.block(BlockNumber(place + 1)) : nullptr;
-    if (next != nullptr) PrefetchHeader(*next);
+    const auto stretch = static_cast<uint32_t>(uint64_t{place} * stride_ % stretch_count_);
+    ScanStretch(stretch * kStretchBlocks, hits, counts, &scratch);
+  }
+}
+
+void SearchScan::ScanStretch(uint32_t first_block, std::span<TopHits> hits,
+                             std::span<SearchCounts> counts, Scratch* scratch) const {
+  const VectorStore& vectors = collection_.vectors();
+  const uint32_t end = std::min(first_block + kStretchBlocks, block_count_);
+  for (uint32_t number = first_block; number < end; ++number) {
+    const VectorBlock& block = vectors.block(number);
+    if (number + 1 < end) PrefetchHeader(vectors.block(number + 1));
+    if (number + 2 < end) Prefetch(&vectors.block(number + 2), 128);
     const uint64_t visible = VisibleRows(block, n_);
     if (visible == 0) continue;
+    scratch->active.clear();
     for (size_t query = 0; query < queries_.size(); ++query) {
-      const bool last = query + 1 == queries_.size();
-      ScanBlock(block, visible, last && next != nullptr ? next->high(0) : nullptr, query, &scratch,
-                &hits[query], &counts[query]);
+      counts[query].rows += static_cast<uint64_t>(std::popcount(visible));
+      if (scratch->blocks_without[query] > 0) {
+        --scratch->blocks_without[query];
+      } else if (Coded(query, block).coded() && hits[query].prunes()) {
+        scratch->active.push_back(query);
+        continue;
+      }
+      Compute(block, visible, query, scratch, &hits[query], &counts[query]);
+    }
+    if (scratch->active.empty()) continue;
+    HighDots(block, visible, scratch);
+    // All queries first: what they keep is on its way from memory before it is looked at.
+    scratch->kept.clear();
+    for (size_t i = 0; i < scratch->active.size(); ++i) {
+      const size_t query = scratch->active[i];
+      scratch->kept.push_back(Keep4(block, visible, Coded(query, block),
+                                    hits[query].distance_limit(), scratch->HighDots(i), kernels_));
+    }
+    for (size_t i = 0; i < scratch->active.size(); ++i) {
+      const size_t query = scratch->active[i];
+      const uint64_t kept = Keep8(block, visible, scratch->kept[i], query, scratch->HighDots(i),
+                                  hits[query].distance_limit(), &counts[query]);
+      if (std::popcount(kept) > kPaysBelow) scratch->blocks_without[query] = kBlocksWithout;
+      Compute(block, kept, query, scratch, &hits[query], &counts[query]);
     }
   }
 }
 
-void SearchScan::ScanBlock(const VectorBlock& block, uint64_t visible, const uint8_t* next_plane,
-                           size_t query, Scratch* scratch, TopHits* hits,
-                           SearchCounts* counts) const {
-  const CodedQuery& coded = coded_[query * epochs_ + block.epoch];
-  const Filter* filter = queries_[query].filter;
+void SearchScan::HighDots(const VectorBlock& block, uint64_t visible, Scratch* scratch) const {
   const uint32_t groups = GroupCount(block.dimension);
-  const auto in_block = static_cast<uint64_t>(std::popcount(visible));
-  counts->rows += in_block;
-
-  uint64_t kept = visible;
-  uint32_t& blocks_without = scratch->blocks_without[query];
-  // Before k rows are known nothing can be ruled out.
-  if (blocks_without > 0) {
-    --blocks_without;
-  } else if (coded.coded() && hits->distance_limit() != std::numeric_limits<int64_t>::max()) {
-    ForEachRun(visible, [&](uint32_t first, uint32_t count) {
-      kernels_.nibble_dots(coded.codes(), block.high(first), groups, count,
-                           first + count == kBlockRows ? next_plane : nullptr,
-                           scratch->high_dots + first);
-    });
-    counts->bytes += in_block * (block.nibble_bytes() + 16);
-    kept &= Kept4(block, visible, coded, hits->distance_limit(), scratch->high_dots, kernels_);
-    counts->kept4 += static_cast<uint64_t>(std::popcount(kept));
-    ForEachRow(kept, [&](uint32_t row) {
-      counts->bytes += block.nibble_bytes();
-      kernels_.nibble_dots(coded.codes(), block.low(row), groups, 1, nullptr,
-                           scratch->low_dots + row);
-      const int64_t least =
-          coded.LeastDistance8(block.code(row), scratch->high_dots[row], scratch->low_dots[row]);
-      if (least > hits->distance_limit()) kept &= ~(uint64_t{1} << row);
-    });
-    counts->kept8 += static_cast<uint64_t>(std::popcount(kept));
-    if (std::popcount(kept) > kPaysBelow) blocks_without = kBlocksWithout;
+  const size_t count = scratch->active.size();
+  scratch->high_dots.resize(count * kBlockRows);
+  if (kernels_.tile_dots != nullptr && count >= kTileQueriesMin) {
+    scratch->tile.resize(TileBytes(groups));
+    scratch->codes.clear();
+    for (const size_t query : scratch->active) {
+      scratch->codes.push_back(Coded(query, block).codes());
+    }
+    kernels_.fill_tile(block.high(0), groups, visible, scratch->tile.data());
+    kernels_.tile_dots(scratch->tile.data(), scratch->codes.data(), static_cast<uint32_t>(count),
+                       groups, scratch->high_dots.data());
+    return;
   }
-  ForEachRow(kept, [&](uint32_t row) {
-    const RecordVersion* version = FindVisible(block.versions[row].Get(), n_);
+  for (size_t i = 0; i < count; ++i) {
+    const int8_t* codes = Coded(scratch->active[i], block).codes();
+    ForEachRun(visible, [&](uint32_t first, uint32_t rows) {
+      kernels_.nibble_dots(codes, block.high(first), groups, rows,
+                           scratch->high_dots.data() + i * kBlockRows + first);
+    });
+  }
+}
+
+uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t visible, uint64_t kept4, size_t query,
+                           const int32_t* high_dots, int64_t limit, SearchCounts* counts) const {
+  const CodedQuery& coded = Coded(query, block);
+  uint64_t kept = kept4;
+  ForEachRow(kept4, [&](uint32_t row) {
+    int32_t low_dot = 0;
+    kernels_.nibble_dots(coded.codes(), block.low(row), GroupCount(block.dimension), 1, &low_dot);
+    if (coded.LeastDistance8(block.code(row), high_dots[row], low_dot) > limit) {
+      kept &= ~(uint64_t{1} << row);
+    }
+  });
+  const auto rows4 = static_cast<uint64_t>(std::popcount(kept4));
+  counts->kept4 += rows4;
+  counts->kept8 += static_cast<uint64_t>(std::popcount(kept));
+  counts->bytes +=
+      static_cast<uint64_t>(std::popcount(visible)) * (block.nibble_bytes() + kHeaderBytes) +
+      rows4 * block.nibble_bytes();
+  return kept;
+}
+
+void SearchScan::Compute(const VectorBlock& block, uint64_t rows, size_t query, Scratch* scratch,
+                         TopHits* hits, SearchCounts* counts) const {
+  const CodedQuery& coded = Coded(query, block);
+  const Filter* filter = queries_[query].filter;
+  const auto version_of = [&](uint32_t row) { return FindVisible(block.versions[row].Get(), n_); };
+  ForEachRow(rows, [&](uint32_t row) {
     if (filter != nullptr) {
       ++counts->filter_tests;
-      if (!filter->Matches(AttributesView(version->attributes()))) return;
+      if (!filter->Matches(AttributesView(version_of(row)->attributes()))) return;
     }
-    kernels_.decode(block.row(row), block.scale(row), block.dimension, scratch->row.data());
+    kernels_.decode(block.planes(row), block.scale(row), block.dimension, scratch->row.data());
     ++counts->computed;
     counts->bytes += 2 * block.nibble_bytes() + block.residual_bytes();
     const int64_t distance = coded.Distance(scratch->row.data());
-    if (distance <= hits->distance_limit()) hits->Offer({distance, version});
+    if (distance <= hits->distance_limit()) hits->Offer({distance, version_of(row)});
   });
 }
 
@@ -220,7 +282,7 @@ std::vector<SearchHit> SearchAll(const Collection& collection, LogIndex n, const
   const SearchScan scan(collection, n, {&query, 1}, kernels);
   TopHits hits(query.k, query.distance_max);
   SearchCounts counts;
-  scan.Scan(0, scan.block_count(), {&hits, 1}, {&counts, 1});
+  scan.Scan(0, scan.stretch_count(), {&hits, 1}, {&counts, 1});
   return hits.TakeSorted();
 }
 

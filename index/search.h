@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -49,6 +50,8 @@ class TopHits {
 
   // Anything farther cannot enter.
   int64_t distance_limit() const { return limit_; }
+  // Whether there is such a limit yet.
+  bool prunes() const { return limit_ != std::numeric_limits<int64_t>::max(); }
   // Told that k hits at most this far are known elsewhere.
   void Tighten(int64_t limit) { limit_ = limit < limit_ ? limit : limit_; }
   void Offer(const SearchHit& hit);
@@ -82,29 +85,39 @@ class SearchScan {
   SearchScan(const Collection& collection, LogIndex n, std::span<const SearchQuery> queries,
              const Kernels& kernels);
 
-  // Blocks are visited in an order of the scan's own, so that a few early ones are a fair sample.
-  uint32_t block_count() const { return block_count_; }
+  // Work is divided into stretches of neighbouring blocks, numbered in an order of the scan's own,
+  // so that the first ones are a fair sample.
+  uint32_t stretch_count() const { return stretch_count_; }
   std::span<const SearchQuery> queries() const { return queries_; }
-  // Bytes of 4-bit codes in a block.
-  size_t block_code_bytes() const;
-  // Scans blocks [begin, end) of that order; `hits` and `counts` have one element for each query.
+  // Bytes of 4-bit codes in a stretch.
+  size_t stretch_code_bytes() const;
+  // Scans stretches [begin, end); `hits` and `counts` have one element for each query.
   void Scan(uint32_t begin, uint32_t end, std::span<TopHits> hits,
             std::span<SearchCounts> counts) const;
 
  private:
   struct Scratch;
-  uint32_t BlockNumber(uint32_t place) const {
-    return static_cast<uint32_t>(uint64_t{place} * stride_ % block_count_);
+  void ScanStretch(uint32_t first_block, std::span<TopHits> hits, std::span<SearchCounts> counts,
+                   Scratch* scratch) const;
+  // The products of the active queries' codes with the rows of a block, 64 for each.
+  void HighDots(const VectorBlock& block, uint64_t visible, Scratch* scratch) const;
+  // Of the rows kept so far, those that the 8-bit readings do not rule out.
+  uint64_t Keep8(const VectorBlock& block, uint64_t visible, uint64_t kept4, size_t query,
+                 const int32_t* high_dots, int64_t limit, SearchCounts* counts) const;
+  // Computes rows and offers them.
+  void Compute(const VectorBlock& block, uint64_t rows, size_t query, Scratch* scratch,
+               TopHits* hits, SearchCounts* counts) const;
+  const CodedQuery& Coded(size_t query, const VectorBlock& block) const {
+    return coded_[query * epochs_ + block.epoch];
   }
-  void ScanBlock(const VectorBlock& block, uint64_t visible, const uint8_t* next_plane,
-                 size_t query, Scratch* scratch, TopHits* hits, SearchCounts* counts) const;
 
   const Collection& collection_;
   const LogIndex n_;
   const std::span<const SearchQuery> queries_;
   const Kernels& kernels_;
   const uint32_t block_count_;
-  uint32_t stride_ = 1;  // has no factor in common with block_count_
+  const uint32_t stretch_count_;
+  uint32_t stride_ = 1;  // has no factor in common with stretch_count_
   uint32_t epochs_;
   std::vector<CodedQuery> coded_;  // of query q under epoch e: [q * epochs_ + e]
 };

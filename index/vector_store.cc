@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
-#include <new>
+#include <utility>
 
 #include "index/check.h"
 #include "index/kernels.h"
@@ -15,22 +14,8 @@ namespace {
 uint32_t RowOf(Slot slot) { return static_cast<uint32_t>(slot) % kBlockRows; }
 uint32_t BlockOf(Slot slot) { return static_cast<uint32_t>(slot) / kBlockRows; }
 
-// Zeroed and 64-byte aligned; the pages of a large block stay untouched until rows are written. The
-// allocation's start is kept just before the block.
-void* AllocateZeroed(size_t bytes) {
-  char* raw = static_cast<char*>(std::calloc(1, bytes + 64 + sizeof(void*)));
-  Check(raw != nullptr);
-  auto address = reinterpret_cast<uintptr_t>(raw) + sizeof(void*);
-  address = (address + 63) & ~uintptr_t{63};
-  std::memcpy(reinterpret_cast<void*>(address - sizeof(void*)), &raw, sizeof(raw));
-  return reinterpret_cast<void*>(address);
-}
-
-void FreeZeroed(void* block) {
-  void* raw;
-  std::memcpy(&raw, static_cast<char*>(block) - sizeof(raw), sizeof(raw));
-  std::free(raw);
-}
+// Blocks come in areas of 1, 2, 4 and so on, until an area would be larger than this.
+constexpr size_t kAreaBytesMax = 16u << 20;
 
 // Rows that begin another mean: 1,024 and then 16 times as many each time.
 uint64_t RowsOfEpoch(uint32_t epoch) { return uint64_t{1024} << (4 * (epoch - 1)); }
@@ -43,19 +28,8 @@ VectorStore::VectorStore(uint32_t dimension)
       scratch_(size_t{GroupCount(dimension)} * kGroupDimensions) {}
 
 VectorStore::~VectorStore() {
-  const uint32_t blocks = block_count();
-  for (uint32_t number = 0; number < blocks; ++number) {
-    VectorBlock* block = BlockCell(number).Get();
-    block->~VectorBlock();
-    FreeZeroed(block);
-  }
   for (auto& segment : segments_) delete[] segment.Get();
   for (auto& mean : means_) delete[] mean.Get();
-}
-
-size_t VectorStore::BlockBytes(ResidualWidth width) const {
-  const size_t row = 2 * size_t{GroupCount(dimension_)} * kGroupBytes + dimension_ * BytesOf(width);
-  return sizeof(VectorBlock) + kBlockRows * row;
 }
 
 const VectorStore::BlockPointer& VectorStore::BlockCell(uint32_t number) const {
@@ -69,7 +43,7 @@ void VectorStore::ReadRow(Slot slot, std::span<int32_t> vector) const {
   Check(vector.size() == dimension_);
   const VectorBlock& from = block(BlockOf(slot));
   const uint32_t row = RowOf(slot);
-  BestKernels().decode(from.row(row), from.scale(row), dimension_, vector.data());
+  BestKernels().decode(from.planes(row), from.scale(row), dimension_, vector.data());
   if (from.mean == nullptr) return;
   for (uint32_t i = 0; i < dimension_; ++i) vector[i] += from.mean[i];
 }
@@ -91,48 +65,73 @@ void VectorStore::BeginEpochIfDue() {
   epoch_count_.Set(epoch + 1);
   // New rows have the new mean; what is left of the blocks in use is filled before.
   for (unsigned width = 0; width < kResidualWidths; ++width) {
-    for (uint32_t& next = next_slot_[width]; next % kBlockRows != 0; ++next) {
-      free_[width].push_back(next);
+    for (Fresh& fresh = fresh_[width]; fresh.next < fresh.end; ++fresh.next) {
+      free_[width].push_back(fresh.next);
     }
   }
 }
 
-void VectorStore::AddBlock(ResidualWidth width) {
-  const uint32_t number = block_count();
-  const unsigned segment = static_cast<unsigned>(std::bit_width(number + 1)) - 1;
-  Check(segment < kSegments);
-  if (segments_[segment].Get() == nullptr) {
-    segments_[segment].Set(new BlockPointer[size_t{1} << segment]);
+void VectorStore::AddBlocks(ResidualWidth width) {
+  const size_t nibbles = kBlockRows * size_t{GroupCount(dimension_)} * kGroupBytes;
+  const size_t residuals = kBlockRows * dimension_ * BytesOf(width);
+  constexpr size_t kWords = kBlockRows * sizeof(uint32_t);
+  const size_t block_bytes = sizeof(VectorBlock) + 5 * kWords + 2 * nibbles + residuals;
+  Fresh& fresh = fresh_[static_cast<unsigned>(width)];
+  const auto blocks_max = static_cast<uint32_t>(std::max<size_t>(1, kAreaBytesMax / block_bytes));
+  fresh.blocks = std::clamp(2 * fresh.blocks, 1u, blocks_max);
+  char* place = areas_.emplace_back(fresh.blocks * block_bytes).data();
+  const auto take = [&place, &fresh](size_t bytes) {
+    return std::exchange(place, place + fresh.blocks * bytes);
+  };
+  auto* high = reinterpret_cast<uint8_t*>(take(nibbles));
+  auto* low = reinterpret_cast<uint8_t*>(take(nibbles));
+  auto* residual = reinterpret_cast<uint8_t*>(take(residuals));
+  auto* squared_norms = reinterpret_cast<int64_t*>(take(2 * kWords));
+  auto* words = reinterpret_cast<uint32_t*>(take(3 * kWords));
+  char* objects = take(sizeof(VectorBlock));
+
+  fresh.next = block_count() * kBlockRows;
+  fresh.end = fresh.next + fresh.blocks * kBlockRows;
+  for (uint32_t i = 0; i < fresh.blocks; ++i) {
+    auto* block = new (objects + i * sizeof(VectorBlock)) VectorBlock;
+    block->dimension = dimension_;
+    block->width = width;
+    block->epoch = epoch_count() - 1;
+    block->mean = Mean(block->epoch);
+    block->squared_norms = squared_norms + i * kBlockRows;
+    block->steps = words + i * kBlockRows;
+    block->residuals4 = words + (fresh.blocks + i) * kBlockRows;
+    block->residuals8 = words + (2 * fresh.blocks + i) * kBlockRows;
+    block->high_plane = high + i * nibbles;
+    block->low_plane = low + i * nibbles;
+    block->residual_plane = residual + i * residuals;
+    for (uint32_t row = 0; row < kBlockRows; ++row) {
+      block->born[row].Set(kNever);
+      block->died[row].Set(kNever);
+    }
+    const uint32_t number = fresh.next / kBlockRows + i;
+    const unsigned segment = static_cast<unsigned>(std::bit_width(number + 1)) - 1;
+    Check(segment < kSegments);
+    if (segments_[segment].Get() == nullptr) {
+      segments_[segment].Set(new BlockPointer[size_t{1} << segment]);
+    }
+    const_cast<BlockPointer&>(BlockCell(number)).Set(block);
   }
-  auto* block = new (AllocateZeroed(BlockBytes(width))) VectorBlock;
-  block->dimension = dimension_;
-  block->width = width;
-  block->epoch = epoch_count() - 1;
-  block->mean = Mean(block->epoch);
-  for (uint32_t row = 0; row < kBlockRows; ++row) {
-    block->born[row].Set(kNever);
-    block->died[row].Set(kNever);
-  }
-  const_cast<BlockPointer&>(BlockCell(number)).Set(block);
-  block_count_.Set(number + 1);
-  bytes_.Set(bytes_.Get() + BlockBytes(width));
-  next_slot_[static_cast<unsigned>(width)] = number * kBlockRows;
+  block_count_.Set(block_count() + fresh.blocks);
+  bytes_.Set(bytes_.Get() + fresh.blocks * block_bytes);
 }
 
 Slot VectorStore::TakeSlot(ResidualWidth width) {
-  uint32_t& next = next_slot_[static_cast<unsigned>(width)];
-  if (next % kBlockRows == 0) AddBlock(width);
-  return Slot{next++};
+  Fresh& fresh = fresh_[static_cast<unsigned>(width)];
+  if (fresh.next == fresh.end) AddBlocks(width);
+  return Slot{fresh.next++};
 }
 
 void VectorStore::Write(Slot slot, const RowExtent& extent, const RowScale& scale) {
   VectorBlock& block = MutableBlock(slot);
   const uint32_t row = RowOf(slot);
-  const auto writable = [](const void* plane) { return const_cast<void*>(plane); };
-  const RowPlanes planes = {static_cast<uint8_t*>(writable(block.high(row))),
-                            static_cast<uint8_t*>(writable(block.low(row))),
-                            writable(block.residual(row))};
-  const RowCode code = BestKernels().encode(scratch_.data(), dimension_, extent, scale, planes);
+  const RowCode code =
+      BestKernels().encode(scratch_.data(), dimension_, extent, scale, block.planes(row));
   block.squared_norms[row] = code.squared_norm;
   block.steps[row] = code.step;
   block.residuals4[row] = code.residual4;
@@ -208,12 +207,10 @@ void VectorStore::Retire(Slot slot) {
 void VectorStore::Recycle(Slot slot) {
   VectorBlock& block = MutableBlock(slot);
   const uint32_t row = RowOf(slot);
-  const auto zero = [](const void* plane, size_t bytes) {
-    std::memset(const_cast<void*>(plane), 0, bytes);
-  };
-  zero(block.high(row), block.nibble_bytes());
-  zero(block.low(row), block.nibble_bytes());
-  zero(block.residual(row), block.residual_bytes());
+  const RowPlanes planes = block.planes(row);
+  std::memset(planes.high, 0, block.nibble_bytes());
+  std::memset(planes.low, 0, block.nibble_bytes());
+  std::memset(planes.residual, 0, block.residual_bytes());
   free_[static_cast<unsigned>(block.width)].push_back(static_cast<uint32_t>(slot));
 }
 

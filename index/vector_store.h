@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "index/area.h"
 #include "index/cell.h"
 #include "index/planes.h"
 #include "index/record.h"
@@ -25,41 +26,47 @@ namespace stele::index {
 
 inline constexpr uint32_t kBlockRows = 64;
 
-// 64 rows and what a scan must know of them. The planes follow the object, 64-byte aligned.
-struct alignas(64) VectorBlock {
+// 64 rows and what a scan must know of them. Its arrays and planes lie elsewhere, side by side with
+// those of the blocks before and after it, so that a scan reads memory from one end to the other.
+struct VectorBlock {
   // If died_min > n >= full_from, all 64 rows are visible at n; to be read in this order.
   Cell<LogIndex> died_min{kNever};
   Cell<LogIndex> full_from{kNever};
   // At least the norm of every visible row.
   Cell<uint32_t> norm_max{0};
-  uint32_t epoch = 0;             // number of the mean
-  const int32_t* mean = nullptr;  // null: zero
   uint32_t dimension = 0;
+  uint32_t epoch = 0;  // number of the mean
   ResidualWidth width = ResidualWidth::k1;
-  uint8_t published_rows = 0;  // writer only
+  uint8_t published_rows = 0;     // writer only
+  const int32_t* mean = nullptr;  // null: zero
+  int64_t* squared_norms = nullptr;
+  uint32_t* steps = nullptr;
+  uint32_t* residuals4 = nullptr;
+  uint32_t* residuals8 = nullptr;
+  uint8_t* high_plane = nullptr;
+  uint8_t* low_plane = nullptr;
+  uint8_t* residual_plane = nullptr;
   Cell<LogIndex> born[kBlockRows];
   Cell<LogIndex> died[kBlockRows];
   // Newest version that uses the slot.
   Cell<RecordVersion*> versions[kBlockRows];
-  int64_t squared_norms[kBlockRows];
-  uint32_t steps[kBlockRows];
-  uint32_t residuals4[kBlockRows];
-  uint32_t residuals8[kBlockRows];
 
   size_t nibble_bytes() const { return size_t{GroupCount(dimension)} * kGroupBytes; }
   size_t residual_bytes() const { return dimension * BytesOf(width); }
-  const uint8_t* high(uint32_t row) const { return planes() + row * nibble_bytes(); }
-  const uint8_t* low(uint32_t row) const { return high(kBlockRows) + row * nibble_bytes(); }
-  const uint8_t* residual(uint32_t row) const { return low(kBlockRows) + row * residual_bytes(); }
-  ConstRowPlanes row(uint32_t row) const { return {high(row), low(row), residual(row)}; }
+  const uint8_t* high(uint32_t row) const { return high_plane + row * nibble_bytes(); }
+  const uint8_t* low(uint32_t row) const { return low_plane + row * nibble_bytes(); }
+  RowPlanes planes(uint32_t row) {
+    return {high_plane + row * nibble_bytes(), low_plane + row * nibble_bytes(),
+            residual_plane + row * residual_bytes()};
+  }
+  ConstRowPlanes planes(uint32_t row) const {
+    return {high(row), low(row), residual_plane + row * residual_bytes()};
+  }
   RowScale scale(uint32_t row) const { return {steps[row], width}; }
-  // The 4-bit residual and a rounded-up norm are not in it.
+  // Its 4-bit residual is left out, and its norm is at most the one given.
   RowCode code(uint32_t row) const {
     return {squared_norms[row], steps[row], 0, residuals8[row], norm_max.Get()};
   }
-
- private:
-  const uint8_t* planes() const { return reinterpret_cast<const uint8_t*>(this + 1); }
 };
 
 class VectorStore {
@@ -100,8 +107,7 @@ class VectorStore {
 
   const BlockPointer& BlockCell(uint32_t number) const;
   VectorBlock& MutableBlock(Slot slot);
-  size_t BlockBytes(ResidualWidth width) const;
-  void AddBlock(ResidualWidth width);
+  void AddBlocks(ResidualWidth width);
   void BeginEpochIfDue();
   Slot TakeSlot(ResidualWidth width);
   void Write(Slot slot, const RowExtent& extent, const RowScale& scale);
@@ -115,8 +121,14 @@ class VectorStore {
 
   // Writer only.
   std::vector<uint32_t> free_[kResidualWidths];
-  // The next slot of the newest block of each width; a multiple of kBlockRows: there is none.
-  uint32_t next_slot_[kResidualWidths] = {};
+  // Slots of the newest blocks of each width that were never used.
+  struct Fresh {
+    uint32_t next = 0;
+    uint32_t end = 0;
+    uint32_t blocks = 0;  // how many there were at first
+  };
+  Fresh fresh_[kResidualWidths];
+  std::vector<Area> areas_;
   uint64_t rows_added_ = 0;
   std::vector<int64_t> sums_;     // of all rows added
   std::vector<int32_t> scratch_;  // one row less its mean

@@ -44,10 +44,10 @@ struct Part {
 std::optional<SearchAnswer> ParallelSearch(SearchPool* pool, const index::SearchScan& scan,
                                            const std::function<bool()>& cancelled) {
   const std::span<const index::SearchQuery> queries = scan.queries();
-  const uint32_t blocks = scan.block_count();
-  const uint64_t block_bytes = scan.block_code_bytes() * queries.size();
+  const uint32_t stretches = scan.stretch_count();
+  const uint64_t stretch_bytes = scan.stretch_code_bytes() * queries.size();
   const auto step =
-      static_cast<uint32_t>(std::clamp<uint64_t>(kScanChunkBytes / (block_bytes + 1), 1, 256));
+      static_cast<uint32_t>(std::clamp<uint64_t>(kScanChunkBytes / stretch_bytes, 1, 256));
   Part all(queries);
   std::vector<SharedLimit> limits;
   for (const index::TopHits& hits : all.hits) limits.emplace_back(hits.distance_limit());
@@ -58,13 +58,13 @@ std::optional<SearchAnswer> ParallelSearch(SearchPool* pool, const index::Search
     std::optional<Part> mine;
     for (;;) {
       const uint32_t begin = next.fetch_add(step);
-      if (begin >= blocks) break;
+      if (begin >= stretches) break;
       if (stopped.load() || (cancelled && cancelled())) {
         stopped = true;
         break;
       }
       if (!mine.has_value()) mine.emplace(queries);
-      scan.Scan(begin, std::min(begin + step, blocks), mine->hits, mine->counts);
+      scan.Scan(begin, std::min(begin + step, stretches), mine->hits, mine->counts);
       for (size_t i = 0; i < limits.size(); ++i) limits[i].Exchange(mine->hits[i]);
     }
     if (!mine.has_value()) return;
@@ -74,7 +74,7 @@ std::optional<SearchAnswer> ParallelSearch(SearchPool* pool, const index::Search
       all.counts[i].Add(mine->counts[i]);
     }
   };
-  if (step < blocks) {
+  if (step < stretches) {
     pool->Run(work);
   } else {
     work();

@@ -74,6 +74,35 @@ class World {
     return vector;
   }
 
+  // Every kernel that this processor has, against the scalar ones; prints how many differ.
+  void CompareKernels(uint32_t dimension) {
+    const uint32_t groups = GroupCount(dimension);
+    std::vector<int32_t> a(dimension);
+    std::vector<int32_t> b(dimension);
+    for (int32_t& x : a) x = random_.Within(1 << 20);
+    for (int32_t& x : b) x = random_.Within(1 << 20);
+    std::vector<uint8_t> plane(size_t{64} * groups * kGroupBytes);
+    std::vector<int8_t> codes(size_t{groups} * kGroupDimensions);
+    for (uint8_t& byte : plane) byte = static_cast<uint8_t>(random_.Next());
+    for (int8_t& code : codes) code = static_cast<int8_t>(random_.Within(127));
+    const Kernels& scalar = ScalarKernels();
+    std::vector<int32_t> expected(64);
+    scalar.nibble_dots(codes.data(), plane.data(), groups, 64, expected.data());
+    int differ = 0;
+    for (const KernelKind kind : kKernelKinds) {
+      const Kernels* kernels = KernelsOfKind(kind);
+      if (kernels == nullptr) continue;
+      std::vector<int32_t> dots(64);
+      kernels->nibble_dots(codes.data(), plane.data(), groups, 64, dots.data());
+      differ += dots != expected;
+      differ +=
+          kernels->dot(a.data(), b.data(), dimension) != scalar.dot(a.data(), b.data(), dimension);
+      differ += kernels->squared_l2(a.data(), b.data(), dimension) !=
+                scalar.squared_l2(a.data(), b.data(), dimension);
+    }
+    std::printf("kernels of dimension %u: %d differ, %d\n", dimension, differ, int(expected[63]));
+  }
+
   void Search(const std::string& name, uint32_t dimension, Metric metric) {
     const LogIndex n = machine_.next_index() - 1;
     const Collection& collection = *machine_.FindCollection(name, n);
@@ -160,6 +189,7 @@ void Run() {
   for (const auto& [name, dimension, metric] : collections) {
     for (int i = 0; i < 3; ++i) world.Search(name, dimension, metric);
   }
+  for (const uint32_t dimension : {1u, 31u, 33u, 100u, 384u}) world.CompareKernels(dimension);
   world.Snapshot();
 }
 

@@ -22,7 +22,7 @@ SYMBOLS = re.compile(r"""
   | std::_Rb_tree_\w+\(.*
   | vtable\ for\ __cxxabiv1::.* | __cxa_(begin_catch|end_catch|rethrow|guard_\w+|pure_virtual)
   | __gxx_personality_v0 | _Unwind_Resume | std::terminate\(\) | __stack_chk_fail
-  | __popcountdi2 | __libc_single_threaded | __cpu_model | __cpu_features2 | __cpu_indicator_init | _GLOBAL_OFFSET_TABLE_
+  | mmap | munmap | madvise | __popcountdi2 | __libc_single_threaded | __cpu_model | __cpu_features2 | __cpu_indicator_init | _GLOBAL_OFFSET_TABLE_
   | __(memcpy|memmove|memset)_chk
   | stele::index::.* | (vtable|typeinfo|typeinfo\ name|guard\ variable)\ for\ stele::index::.*
   | __(asan|ubsan|tsan|sanitizer|gcov|llvm)_\w+ | __sanitizer_.* | __odr_asan.*

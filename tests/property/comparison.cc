@@ -83,8 +83,8 @@ std::vector<index::SearchHit> SearchInParts(const index::Collection& collection,
   index::TopHits first(query.k, query.distance_max);
   index::TopHits second = first;
   index::SearchCounts counts;
-  const uint32_t middle = scan.block_count() / 2;
-  scan.Scan(middle, scan.block_count(), {&second, 1}, {&counts, 1});
+  const uint32_t middle = scan.stretch_count() / 2;
+  scan.Scan(middle, scan.stretch_count(), {&second, 1}, {&counts, 1});
   // As threads tell each other how far they are.
   first.Tighten(second.distance_limit());
   scan.Scan(0, middle, {&first, 1}, {&counts, 1});

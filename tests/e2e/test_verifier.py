@@ -298,3 +298,52 @@ def test_tail_follows(server):
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def test_both_clients_read_the_log(server):
+    import asyncio
+    with server.client() as client:
+        fill(client, seed=7, entries=10)
+        size = client.last_index + 1
+        entries = list(client.audit.read_log())
+        assert [entry.index for entry in entries] == list(range(size))
+        assert [e.index for e in client.audit.read_log(3, 5)] == [3, 4, 5]
+        assert all(not e.operations for e in client.audit.read_log(0, operations=False))
+        tree = verify.LogTree()
+        for entry in entries:
+            tree.append(verify.leaf_hash(entry.commit_record))
+        assert tree.root() == client.audit.checkpoint(size).root
+        for bad in (lambda: client.audit.read_log(size), lambda: client.audit.read_log(0, size),
+                    lambda: client.audit.read_log(5, 4)):
+            with pytest.raises(stele.OutOfRange):
+                list(bad())
+        with pytest.raises(stele.InvalidArgument):
+            list(client.audit.read_log(0, 1, follow=True))
+
+    async def read():
+        async with stele.AsyncClient(server.address) as client:
+            found = [entry async for entry in client.audit.read_log()]
+            assert found == entries
+            assert (await client.audit.checkpoint()).root == tree.root()
+            assert (await client.audit.prove_entry(2)).commit_record == entries[2].commit_record
+            assert not (await client.audit.prove_record("none", "x")).exists
+            following = client.audit.read_log(size - 1, follow=True)
+            assert (await following.__anext__()).index == size - 1
+            waiting = asyncio.ensure_future(following.__anext__())
+            await asyncio.sleep(0.1)
+            await client.create_collection("more", dimension=1)
+            assert (await asyncio.wait_for(waiting, 30)).index == size
+            await following.aclose()
+
+    asyncio.run(read())
+
+
+def test_a_server_that_stops_ends_what_follows(server):
+    with server.client() as client:
+        client.create_collection("c", dimension=1)
+        follow = client.audit.read_log(0, follow=True, timeout=2)
+        assert next(follow).index == 0
+        assert next(follow).index == 1
+        assert server.stop() == 0
+        with pytest.raises(stele.Unavailable):
+            next(follow)

@@ -12,6 +12,7 @@
 #include "index/commit_record.h"
 #include "index/log_proof.h"
 #include "server/offline.h"
+#include "storage/row_db.h"
 
 namespace stele::server {
 namespace {
@@ -225,6 +226,50 @@ TEST_F(CheckpointerTest, ARestoredLogProvesWhatItHolds) {
   EXPECT_EQ(checkpointer_->Make(base)->checkpoint.root, snapshot->log_root);
   Open();
   EXPECT_TRUE(checkpointer_->ProveEntry(Size() - 1).ok());
+}
+
+// Valid rows with other nodes in them, and rows that are gone.
+TEST_F(CheckpointerTest, TilesThatLieAreNoticedAndMissingOnesAreMadeAgain) {
+  Open();
+  Write(600);
+  ASSERT_TRUE(checkpointer_->Make().ok());
+  Close();
+  const auto rewrite = [&](uint64_t last_leaf, const std::string& bytes) {
+    storage::Journal::Options options;
+    options.directory = data_;
+    auto journal = storage::Journal::Open(options, 0);
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    const storage::TileRow row{last_leaf, {0, bytes}};
+    ASSERT_TRUE((*journal)->WriteTiles({&row, 1}).ok());
+  };
+  // An old tile: the newest root does not come through it, proofs do.
+  rewrite(31, std::string(512, 'x'));
+  Open();
+  EXPECT_TRUE(checkpointer_->ProveEntry(5).ok());
+  EXPECT_TRUE(absl::IsDataLoss(checkpointer_->ProveEntry(20).status()));
+  EXPECT_TRUE(absl::IsDataLoss(checkpointer_->Make(24).status()));
+  // One of another size is as good as none: it is computed from the entries.
+  Close();
+  rewrite(31, "short");
+  Open();
+  for (const uint64_t i : {16u, 20u, 31u}) EXPECT_TRUE(checkpointer_->ProveEntry(i).ok()) << i;
+  EXPECT_TRUE(checkpointer_->Make(24).ok());
+  // One that the newest root comes through: all are made anew at the start.
+  Close();
+  rewrite(591, std::string(512, 'y'));
+  Open();
+  for (uint64_t i = 0; i < Size(); i += 5) EXPECT_TRUE(checkpointer_->ProveEntry(i).ok()) << i;
+  // All of them gone, as in a directory that is older than tiles.
+  Close();
+  {
+    auto rows = storage::RowDb::Open(data_ + "/journal", nullptr, storage::RowDb::Mode::kWrite);
+    ASSERT_TRUE(rows.ok());
+    ASSERT_TRUE((*rows)->db().DropColumnFamily((*rows)->tiles()).ok());
+  }
+  Open();
+  for (uint64_t i = 0; i < Size(); i += 5) EXPECT_TRUE(checkpointer_->ProveEntry(i).ok()) << i;
+  EXPECT_EQ(checkpointer_->Make()->checkpoint.root, engine_->log_root());
+  EXPECT_EQ(engine_->journal().LastTileLeaf()->value(), Size() / 16 * 16 - 1);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ from stele._bulk import BatchOptions
 from stele._session import (
     Call, RetryPolicy, Session, TlsLike, connection_lost, make_stubs, open_channel,
 )  # fmt: skip
-from stele.audit import Audit
+from stele.audit import AsyncAudit
 from stele.filters import FilterLike
 from stele.v1.memory_service_pb2 import WriteRequest
 
@@ -56,7 +56,7 @@ class AsyncClient:
         self._channel: Any = None
         self._known_stubs: Dict[str, Any] = {}
         self._closed = False
-        self.audit = Audit(self._session, self._call)
+        self.audit = AsyncAudit(self._session, self._call, lambda: self._stub("audit"))
 
     async def close(self) -> None:
         """Closes the connection and cancels calls under way."""

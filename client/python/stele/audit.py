@@ -6,10 +6,14 @@ it is and check it with `stele audit verify`, or with stele_verify.py, which nee
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, AsyncIterator, Callable, Iterator, Optional, Tuple
 
-from stele._session import Call, Session, unsigned
+import grpc
+
+from stele._session import Call, Session, connection_lost, unsigned
 from stele.v1 import audit_service_pb2
 
 
@@ -55,6 +59,17 @@ class RecordProof:
     text: str
 
 
+@dataclass(frozen=True)
+class LogEntry:
+    """One entry of the log: the bytes of docs/format.md, as they are hashed."""
+
+    index: int
+    header: bytes
+    commit_record: bytes
+    effects: bytes
+    operations: Tuple[bytes, ...]
+
+
 def _checkpoint(wire: Any) -> Checkpoint:
     return Checkpoint(wire.note, wire.origin, wire.tree_size, wire.root)
 
@@ -63,9 +78,11 @@ class Audit:
     """`client.audit`. Each method takes min_index (wait for that log index) and timeout in seconds; those of
     an AsyncClient's are awaited. Sizes count entries; 0 means the newest."""
 
-    def __init__(self, session: Session, call: Callable[[Call[Any], Optional[float]], Any]) -> None:
+    def __init__(self, session: Session, call: Callable[[Call[Any], Optional[float]], Any],
+                 stub: Callable[[], Any]) -> None:  # fmt: skip
         self._session = session
         self._call = call
+        self._stub = stub
 
     def _run(self, method: str, request: Any, parse: Callable[[Any], Any],
              min_index: Optional[int], timeout: Optional[float]) -> Any:  # fmt: skip
@@ -118,3 +135,66 @@ class Audit:
                                reply.position.state_root, reply.exists, reply.text)  # fmt: skip
 
         return self._run("GetRecordProof", request, parse, min_index, timeout)
+
+    def read_log(self, first: int = 0, last: Optional[int] = None, *, follow: bool = False,
+                 operations: bool = True, timeout: Optional[float] = None) -> Iterator[LogEntry]:  # fmt: skip
+        """Entries first..last of the log, or up to the newest one; with follow it goes on as entries are
+        logged. A broken connection is replaced. timeout: seconds without any progress (follow: none).
+
+        Raises OutOfRange, InvalidArgument. Of an AsyncClient it is an async iterator.
+        """
+        reader = _LogReader(self._session, first, last, follow, operations, timeout)
+        while True:
+            try:
+                for reply in reader.open(self._stub()):
+                    yield from reader.take(reply)
+                return
+            except grpc.RpcError as error:
+                time.sleep(reader.pause(error))
+
+
+class AsyncAudit(Audit):
+    """`client.audit` of an AsyncClient."""
+
+    async def read_log(self, first: int = 0, last: Optional[int] = None, *, follow: bool = False,  # type: ignore[override]
+                       operations: bool = True,
+                       timeout: Optional[float] = None) -> AsyncIterator[LogEntry]:  # fmt: skip
+        reader = _LogReader(self._session, first, last, follow, operations, timeout)
+        while True:
+            try:
+                async for reply in reader.open(self._stub()):
+                    for entry in reader.take(reply):
+                        yield entry
+                return
+            except grpc.RpcError as error:
+                await asyncio.sleep(reader.pause(error))
+
+
+class _LogReader:
+    """What both kinds of clients share: the request, which moves on, and the retries."""
+
+    def __init__(self, session: Session, first: int, last: Optional[int], follow: bool,
+                 operations: bool, timeout: Optional[float]) -> None:  # fmt: skip
+        self._session = session
+        self._follow = follow
+        self._attempts = session.attempts(timeout)
+        self._request = audit_service_pb2.ReadLogRequest(
+            from_index=unsigned(first, "first"), follow=follow, without_operations=not operations
+        )
+        if last is not None:
+            self._request.to_index = unsigned(last, "last")
+
+    def open(self, stub: Any) -> Any:
+        timeout = None if self._follow else self._attempts.attempt_timeout()
+        return stub.ReadLog(self._request, timeout=timeout, metadata=self._session.metadata)
+
+    def take(self, reply: Any) -> Iterator[LogEntry]:
+        for entry in reply.entries:
+            self._request.from_index = entry.index + 1
+            yield LogEntry(entry.index, entry.header, entry.commit_record, entry.effects,
+                           tuple(entry.operations))  # fmt: skip
+        self._attempts.restart()
+
+    def pause(self, error: Any) -> float:
+        failure = self._session.error(error, "ReadLog")
+        return self._attempts.pause(failure, connection_lost(error))

@@ -59,7 +59,7 @@ class Client:
         self._batch = batch or BatchOptions()
         self._channel = open_channel(grpc, self._session.address, tls)
         self._stubs: Dict[str, Any] = make_stubs(self._channel)
-        self.audit = Audit(self._session, self._call)
+        self.audit = Audit(self._session, self._call, lambda: self._stubs["audit"])
 
     def close(self) -> None:
         """Closes the connection; calls under way fail with Cancelled."""

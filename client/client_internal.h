@@ -13,7 +13,7 @@
 
 namespace stele::client {
 
-// min_index and at_index, where the request has them.
+// min_index, at_index and explain, where the request has them.
 template <typename Request>
 void FillRead(const Connection& connection, const ReadOptions& options, Request* request) {
   uint64_t min_index = options.min_index;
@@ -26,6 +26,7 @@ void FillRead(const Connection& connection, const ReadOptions& options, Request*
     min_index = std::max(min_index, connection.written_index());
   }
   request->set_min_index(min_index);
+  if constexpr (requires { request->set_explain(true); }) request->set_explain(options.explain);
 }
 
 // Sends a write: request id, known index, retries; on failure the status carries the request id.

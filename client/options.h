@@ -55,6 +55,8 @@ struct ReadOptions {
   // Read the state after this entry instead of the newest.
   std::optional<uint64_t> at_index = {};
   std::optional<absl::Duration> timeout = {};
+  // Search and BatchSearch: tell how each answer was found, in a v1::SearchExplanation.
+  bool explain = false;
 };
 
 // Which parts of a record a read returns; the id and the version always come.

@@ -40,6 +40,7 @@ void SearchPlan::SetCommon(const Request& request) {
   collection_ = &request.collection();
   selector_ = &request.selector();
   if (request.has_at_index()) at_index_ = request.at_index();
+  explain_ = request.explain();
 }
 
 absl::Status SearchPlan::Add(const v1::SearchQuery& query, std::string field) {
@@ -142,12 +143,30 @@ absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
   return answer;
 }
 
+void SearchPlan::Explain(const Engine& engine, const Answer& answer, size_t query,
+                         v1::SearchExplanation* wire) const {
+  const index::SearchCounts& counts = answer.found.counts[query];
+  wire->set_algorithm(kAlgorithm);
+  wire->set_kernel(engine.kernels().name);
+  wire->set_search_threads(engine.search_threads());
+  wire->set_rows_visible(answer.collection->StatsAt(answer.view.n()).record_count);
+  wire->set_rows_scanned(counts.rows);
+  wire->set_rows_kept_4bit(counts.kept4);
+  wire->set_rows_kept_8bit(counts.kept8);
+  wire->set_rows_filter_tested(counts.filter_tests);
+  wire->set_rows_computed(counts.computed);
+  wire->set_bytes_read(counts.bytes);
+  wire->set_filter_strategy(queries_[query].filter.has_value() ? v1::FILTER_STRATEGY_SCAN
+                                                               : v1::FILTER_STRATEGY_NONE);
+}
+
 absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
                              v1::SearchResponse* response) const {
   const absl::StatusOr<Answer> answer = Search(engine, stopped);
   if (!answer.ok()) return answer.status();
   FillPosition(answer->view.position(), response->mutable_position());
   response->set_algorithm(kAlgorithm);
+  if (explain_) Explain(engine, *answer, 0, response->mutable_explanation());
   RecordFiller filler(answer->view, *answer->collection, *selector_, kReplyBytesMax);
   return FillHits(answer->found.hits.front(), answer->collection->config().metric, stopped, &filler,
                   response->mutable_hits());
@@ -160,11 +179,12 @@ absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
   FillPosition(answer->view.position(), response->mutable_position());
   response->set_algorithm(kAlgorithm);
   RecordFiller filler(answer->view, *answer->collection, *selector_, kReplyBytesMax);
-  for (const std::vector<index::SearchHit>& hits : answer->found.hits) {
-    absl::Status status =
-        FillHits(std::span<const index::SearchHit>(hits), answer->collection->config().metric,
-                 stopped, &filler, response->add_results()->mutable_hits());
+  for (size_t query = 0; query < queries_.size(); ++query) {
+    v1::BatchSearchResponse::Result* result = response->add_results();
+    absl::Status status = FillHits(answer->found.hits[query], answer->collection->config().metric,
+                                   stopped, &filler, result->mutable_hits());
     if (!status.ok()) return status;
+    if (explain_) Explain(engine, *answer, query, result->mutable_explanation());
   }
   return absl::OkStatus();
 }

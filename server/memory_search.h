@@ -48,10 +48,13 @@ class SearchPlan {
   void SetCommon(const Request& request);
   absl::Status Add(const v1::SearchQuery& query, std::string field);
   absl::StatusOr<Answer> Search(const Engine& engine, const Stopped& stopped) const;
+  void Explain(const Engine& engine, const Answer& answer, size_t query,
+               v1::SearchExplanation* wire) const;
 
   const std::string* collection_ = nullptr;
   const v1::Selector* selector_ = nullptr;
   std::optional<index::LogIndex> at_index_;
+  bool explain_ = false;
   std::vector<Query> queries_;
 };
 

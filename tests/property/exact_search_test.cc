@@ -126,7 +126,7 @@ class Case {
   }
   WorldQuery RandomQuery() {
     WorldQuery query;
-    query.vector = RandomVector();
+    query.vector = random_.Below(8) == 0 ? source_.Along() : RandomVector();
     const auto size = static_cast<uint32_t>(world_.size());
     const uint32_t ks[] = {1, 1, 2, 3, 10, 10, 30, std::max(1u, size), size + 5, 10'000};
     query.k = std::min(ks[random_.Below(std::size(ks))], 10'000u);

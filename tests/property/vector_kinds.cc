@@ -20,6 +20,8 @@ VectorSource::VectorSource(uint32_t dimension, index::Metric metric, index::Test
   const int32_t most = index::AdmittedBound(dimension);
   magnitude_ = std::min(magnitude_, most);
   far_ = index::RandomVector(random_, dimension, magnitude_);
+  static constexpr int32_t kLongest[] = {3, 60, 126, 2000, 127 * 260, index::kComponentLimit - 1};
+  line_most_ = std::min(most, kLongest[random_.Below(std::size(kLongest))]);
 }
 
 int32_t VectorSource::EdgeValue(int32_t most) {
@@ -65,7 +67,7 @@ Vector VectorSource::Raw(VectorKind kind) {
     case VectorKind::kSmall:
       return index::RandomVector(random_, dimension_, std::min(3, most));
     case VectorKind::kLine: {
-      const int32_t value = EdgeValue(component_most);
+      const int32_t value = EdgeValue(line_most_);
       for (uint32_t i = 0; i < dimension_; ++i) vector[i] = value * signs_[i];
       return vector;
     }
@@ -117,6 +119,14 @@ Vector VectorSource::Fit(Vector vector) {
 }
 
 Vector VectorSource::Make(VectorKind kind) { return Fit(Raw(kind)); }
+
+Vector VectorSource::Along() {
+  const int32_t value =
+      EdgeValue(std::min(index::AdmittedBound(dimension_), index::kComponentLimit - 1));
+  Vector vector(dimension_);
+  for (uint32_t i = 0; i < dimension_; ++i) vector[i] = value * signs_[i];
+  return Fit(std::move(vector));
+}
 
 Vector VectorSource::Near(const Vector& vector) {
   Vector near = vector;

@@ -31,6 +31,8 @@ class VectorSource {
 
   // Admitted; normalised under COSINE (then never zero).
   std::vector<int32_t> Make(VectorKind kind);
+  // A multiple of the vector that kLine takes multiples of, maybe far longer than those.
+  std::vector<int32_t> Along();
   // The same but for one component, which is off by one or two.
   std::vector<int32_t> Near(const std::vector<int32_t>& vector);
 
@@ -47,6 +49,7 @@ class VectorSource {
   std::vector<int32_t> signs_;
   std::vector<int32_t> far_;
   int32_t magnitude_;
+  int32_t line_most_;
 };
 
 }  // namespace stele::property

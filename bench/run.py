@@ -3,8 +3,8 @@
 
     run.py --build BUILD_DIRECTORY --out bench.json [--only NAME] [--full] [--rounds N]
 
-NAMES: kernel, ingest, growth, write, replay, search, memory, reference. --full: growth up to 1M records
-instead of 200k. Writes a list of {name, value, unit, against, ratio, target, at_most}: `value` against
+NAMES: kernel, ingest, growth, write, replay, search, memory, reference, knn. --full: growth up to 1M records
+instead of 200k, and knn over 1M x 384 too. Writes a list of {name, value, unit, against, ratio, target, at_most}: `value` against
 what `against` says, a target for `ratio`, which is an upper bound where `at_most` is set.
 
 A and B run in turn, several times; the ratio is the median of the ratios of the rounds, and their
@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+import knn
+
 BATCH = 256
 
 
@@ -30,6 +32,7 @@ class Bench:
     """Programs, scratch directories and results of one run."""
 
     def __init__(self, options):
+        self.scripts = pathlib.Path(__file__).resolve().parent
         self.build = pathlib.Path(options.build).resolve()
         self.full = options.full
         self.rounds = options.rounds
@@ -296,7 +299,7 @@ def reference(bench):
 
 
 BENCHES = {"kernel": kernel, "ingest": ingest, "growth": growth, "write": write, "replay": replay,
-           "search": search, "memory": memory, "reference": reference}
+           "search": search, "memory": memory, "reference": reference, "knn": knn.run}
 
 
 def main():

@@ -1,7 +1,9 @@
 // Exact search in the process beside a float32 scan of the same vectors.
-//   knn_bench FILE.f32 ROWS DIMENSION THREADS [KERNELS]
+//   knn_bench FILE.f32 ROWS DIMENSION THREADS [KERNELS [filters]]
 // FILE holds ROWS vectors and then queries (make_embeddings.py). Prints one JSON object; times are
-// medians over queries taken in turn. Fails if an answer is not that of brute force.
+// medians over queries taken in turn. With `filters` rows carry attributes, and searches that 50 %,
+// 5 % and 0.5 % of the rows match are timed beside those without a filter. Fails if an answer is
+// not that of brute force.
 #if defined(__x86_64__)
 // g++ 12 takes the deliberately undefined operands inside its own intrinsics for mistakes of ours
 // (GCC bug 105593).
@@ -111,7 +113,21 @@ void Apply(index::StateMachine* machine, std::vector<index::Operation> operation
   machine->Apply(machine->next_index(), command);
 }
 
-void Fill(const Data& data, index::StateMachine* machine) {
+// Attributes that one row in 2, in 20 and in 200 has with the value 0.
+constexpr int64_t kShares[] = {2, 20, 200};
+
+std::string AttributesOf(uint64_t row) {
+  index::AttributeMap attributes;
+  for (const int64_t share : kShares) {
+    // Spread, so that neighbours differ.
+    const auto value = static_cast<int64_t>(row * 0x9e3779b97f4a7c15u >> 33) % share;
+    attributes.emplace_back("in" + std::to_string(share), index::EncodeInt64(value));
+  }
+  std::sort(attributes.begin(), attributes.end());
+  return index::EncodeAttributes(attributes);
+}
+
+void Fill(const Data& data, bool with_attributes, index::StateMachine* machine) {
   index::Operation operation;
   operation.kind = index::OperationKind::kGenesis;
   operation.rules_version = 1;
@@ -128,6 +144,7 @@ void Fill(const Data& data, index::StateMachine* machine) {
       upsert.collection = "c";
       upsert.id = UuidLike(row);
       upsert.vector = Quantized(data.Row(row), data.dimension);
+      if (with_attributes) upsert.attributes = AttributesOf(row);
       operations.push_back(std::move(upsert));
     }
     Apply(machine, std::move(operations));
@@ -196,7 +213,8 @@ int Main(int argc, char** argv) {
   const index::Kernels* kernels = argc > 5 ? index::KernelsByName(argv[5]) : &index::BestKernels();
   if (kernels == nullptr || !Load(argv[1], &data)) return 1;
   index::StateMachine machine;
-  Fill(data, &machine);
+  const bool filters = argc > 6 && std::string_view(argv[6]) == "filters";
+  Fill(data, filters, &machine);
   const index::LogIndex n = machine.next_index() - 1;
   const index::Collection& collection = *machine.FindCollection("c", n);
   server::SearchPool pool(threads);
@@ -219,6 +237,24 @@ int Main(int argc, char** argv) {
     answers.push_back(*server::ParallelSearch(&pool, scan, nullptr));
     exact.push_back(Micros(began));
     counts.Add(answers.back().counts[0]);
+  }
+  std::vector<std::vector<double>> filtered(std::size(kShares));
+  for (size_t f = 0; filters && f < std::size(kShares); ++f) {
+    index::Filter filter;
+    filter.kind = index::Filter::Kind::kCondition;
+    filter.attribute = "in" + std::to_string(kShares[f]);
+    filter.literals = {index::EncodeInt64(0)};
+    for (size_t i = 0; i < queries.size(); ++i) {
+      // The other rows are read between, as for the searches above.
+      FloatScanMicros(data, data.Row(data.rows + i), &pool);
+      index::SearchQuery query = queries[i];
+      query.filter = &filter;
+      const auto began = steady_clock::now();
+      const index::SearchScan scan(collection, n, {&query, 1}, *kernels);
+      const auto answer = server::ParallelSearch(&pool, scan, nullptr);
+      filtered[f].push_back(Micros(began));
+      if (answer->hits[0].size() != kHits) return 3;
+    }
   }
   std::vector<double> batch;
   for (size_t i = 0; i + kBatch <= queries.size() && i < 3 * kBatch; i += kBatch) {
@@ -251,11 +287,14 @@ int Main(int argc, char** argv) {
       "%.1f, "
       "\"exact_best\": %.1f, \"float_best\": %.1f, "
       "\"rows\": %.0f, \"kept4\": %.1f, \"kept8\": %.1f, \"computed\": %.1f, \"bytes\": %.0f, "
+      "\"filter_50_micros\": %.1f, \"filter_5_micros\": %.1f, \"filter_05_micros\": %.1f, "
       "\"coding_micros\": %.2f, \"bytes_per_row\": %.1f}\n",
       kernels->name, Median(exact), Median(flat), batch.empty() ? 0 : Median(batch),
       *std::min_element(exact.begin(), exact.end()), *std::min_element(flat.begin(), flat.end()),
       each(counts.rows), each(counts.kept4), each(counts.kept8), each(counts.computed),
-      each(counts.bytes), BestCodingMicros(data, std::min<uint64_t>(data.rows, 20'000)),
+      each(counts.bytes), filters ? Median(filtered[0]) : 0, filters ? Median(filtered[1]) : 0,
+      filters ? Median(filtered[2]) : 0,
+      BestCodingMicros(data, std::min<uint64_t>(data.rows, 20'000)),
       static_cast<double>(machine.MemoryBytes()) / static_cast<double>(data.rows));
   return 0;
 }

@@ -9,7 +9,8 @@ Collection::Collection(std::string name, CollectionConfig config, LogIndex born,
       config_(std::move(config)),
       born_(born),
       records_(seed),
-      vectors_(config_.dimension) {}
+      vectors_(config_.dimension),
+      postings_(seed) {}
 
 Collection::~Collection() {
   for (RecordNode* node = records_.First(); node != nullptr; node = node->Next()) {
@@ -55,7 +56,7 @@ CollectionStats* Collection::PushStats(CollectionStats* stats) {
 Hash Collection::ValueHash() { return CollectionValue(config_, tree_.Root()); }
 
 size_t Collection::MemoryBytes() const {
-  size_t bytes = vectors_.memory_bytes() + tree_.memory_bytes();
+  size_t bytes = vectors_.memory_bytes() + tree_.memory_bytes() + postings_.memory_bytes();
   for (const RecordNode* node = records_.First(); node != nullptr; node = node->Next()) {
     bytes += node->memory_bytes();
     for (const RecordVersion* version = node->payload.newest.Get(); version != nullptr;

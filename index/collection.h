@@ -12,6 +12,7 @@
 
 #include "index/cell.h"
 #include "index/command.h"
+#include "index/postings.h"
 #include "index/record.h"
 #include "index/sparse_tree.h"
 #include "index/vector_store.h"
@@ -45,6 +46,7 @@ class Collection {
   // Readers.
   const RecordMap& records() const { return records_; }
   const VectorStore& vectors() const { return vectors_; }
+  const Postings& postings() const { return postings_; }
   const RecordVersion* Find(std::string_view id, LogIndex n) const;
   // REQUIRES: visible at n.
   const CollectionStats& StatsAt(LogIndex n) const;
@@ -57,6 +59,7 @@ class Collection {
   static RecordVersion* Live(const RecordNode* node);
   RecordMap& mutable_records() { return records_; }
   VectorStore& mutable_vectors() { return vectors_; }
+  Postings& mutable_postings() { return postings_; }
   SparseTree& tree() { return tree_; }
   const SparseTree& tree() const { return tree_; }
   CollectionStats* stats() { return stats_.Get(); }
@@ -76,6 +79,7 @@ class Collection {
   const LogIndex born_;
   RecordMap records_;
   VectorStore vectors_;
+  Postings postings_;
   SparseTree tree_;
   Cell<CollectionStats*> stats_{nullptr};
 };

@@ -13,6 +13,8 @@ constexpr int kPaysBelow = 32;
 // So many blocks are then computed without it, before it is tried again.
 constexpr uint32_t kBlocksWithout = 15;
 constexpr uint32_t kStretchBlocks = 32;
+// Postings that may name more than one row in so many do not narrow a search enough to pay.
+constexpr uint64_t kNarrowsFrom = 8;
 // Fewer queries than this do not make up for laying out a tile.
 constexpr size_t kTileQueriesMin = 4;
 // Of a row, read for its 4-bit bound.
@@ -116,6 +118,7 @@ std::vector<SearchHit> TopHits::TakeSorted() {
 
 void SearchCounts::Add(const SearchCounts& other) {
   rows += other.rows;
+  candidates += other.candidates;
   kept4 += other.kept4;
   kept8 += other.kept8;
   filter_tests += other.filter_tests;
@@ -135,6 +138,13 @@ SearchScan::SearchScan(const Collection& collection, LogIndex n,
   // About the golden section of the whole.
   stride_ = std::max(1u, static_cast<uint32_t>(uint64_t{stretch_count_} * 40503 >> 16));
   while (std::gcd(stride_, stretch_count_) > 1) ++stride_;
+  candidates_.resize(queries.size());
+  for (size_t query = 0; query < queries.size(); ++query) {
+    if (queries[query].filter == nullptr) continue;
+    const std::optional<uint64_t> rows = collection.postings().EstimateRows(*queries[query].filter);
+    if (!rows.has_value() || *rows > uint64_t{block_count_} * kBlockRows / kNarrowsFrom) continue;
+    candidates_[query] = collection.postings().Candidates(*queries[query].filter, block_count_);
+  }
   coded_.reserve(queries.size() * epochs_);
   for (const SearchQuery& query : queries) {
     for (uint32_t epoch = 0; epoch < epochs_; ++epoch) {
@@ -158,6 +168,7 @@ struct SearchScan::Scratch {
   std::vector<uint32_t> blocks_without;
   // Queries that coarse readings are made for in this block, and their codes and products.
   std::vector<size_t> active;
+  std::vector<uint64_t> rows;  // of each active query
   std::vector<const int8_t*> codes;
   std::vector<int32_t> high_dots;
   std::vector<uint64_t> kept;
@@ -186,36 +197,45 @@ void SearchScan::ScanStretch(uint32_t first_block, std::span<TopHits> hits,
     const uint64_t visible = VisibleRows(block, n_);
     if (visible == 0) continue;
     scratch->active.clear();
+    scratch->rows.clear();
     for (size_t query = 0; query < queries_.size(); ++query) {
-      counts[query].rows += static_cast<uint64_t>(std::popcount(visible));
+      uint64_t rows = visible;
+      if (narrowed(query)) {
+        rows &= candidates_[query][number];
+        counts[query].candidates += static_cast<uint64_t>(std::popcount(rows));
+        if (rows == 0) continue;
+      }
+      counts[query].rows += static_cast<uint64_t>(std::popcount(rows));
       if (scratch->blocks_without[query] > 0) {
         --scratch->blocks_without[query];
       } else if (Coded(query, block).coded() && hits[query].prunes()) {
         scratch->active.push_back(query);
+        scratch->rows.push_back(rows);
         continue;
       }
-      Compute(block, visible, query, scratch, &hits[query], &counts[query]);
+      Compute(block, rows, query, scratch, &hits[query], &counts[query]);
     }
     if (scratch->active.empty()) continue;
-    HighDots(block, visible, scratch);
+    HighDots(block, scratch);
     // All queries first: what they keep is on its way from memory before it is looked at.
     scratch->kept.clear();
     for (size_t i = 0; i < scratch->active.size(); ++i) {
       const size_t query = scratch->active[i];
-      scratch->kept.push_back(Keep4(block, visible, Coded(query, block),
+      scratch->kept.push_back(Keep4(block, scratch->rows[i], Coded(query, block),
                                     hits[query].distance_limit(), scratch->HighDots(i), kernels_));
     }
     for (size_t i = 0; i < scratch->active.size(); ++i) {
       const size_t query = scratch->active[i];
-      const uint64_t kept = Keep8(block, visible, scratch->kept[i], query, scratch->HighDots(i),
-                                  hits[query].distance_limit(), &counts[query]);
+      const uint64_t kept =
+          Keep8(block, scratch->rows[i], scratch->kept[i], query, scratch->HighDots(i),
+                hits[query].distance_limit(), &counts[query]);
       if (std::popcount(kept) > kPaysBelow) scratch->blocks_without[query] = kBlocksWithout;
       Compute(block, kept, query, scratch, &hits[query], &counts[query]);
     }
   }
 }
 
-void SearchScan::HighDots(const VectorBlock& block, uint64_t visible, Scratch* scratch) const {
+void SearchScan::HighDots(const VectorBlock& block, Scratch* scratch) const {
   const uint32_t groups = GroupCount(block.dimension);
   const size_t count = scratch->active.size();
   scratch->high_dots.resize(count * kBlockRows);
@@ -225,21 +245,23 @@ void SearchScan::HighDots(const VectorBlock& block, uint64_t visible, Scratch* s
     for (const size_t query : scratch->active) {
       scratch->codes.push_back(Coded(query, block).codes());
     }
-    kernels_.fill_tile(block.high(0), groups, visible, scratch->tile.data());
+    uint64_t rows = 0;
+    for (const uint64_t each : scratch->rows) rows |= each;
+    kernels_.fill_tile(block.high(0), groups, rows, scratch->tile.data());
     kernels_.tile_dots(scratch->tile.data(), scratch->codes.data(), static_cast<uint32_t>(count),
                        groups, scratch->high_dots.data());
     return;
   }
   for (size_t i = 0; i < count; ++i) {
     const int8_t* codes = Coded(scratch->active[i], block).codes();
-    ForEachRun(visible, [&](uint32_t first, uint32_t rows) {
+    ForEachRun(scratch->rows[i], [&](uint32_t first, uint32_t rows) {
       kernels_.nibble_dots(codes, block.high(first), groups, rows,
                            scratch->high_dots.data() + i * kBlockRows + first);
     });
   }
 }
 
-uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t visible, uint64_t kept4, size_t query,
+uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t rows, uint64_t kept4, size_t query,
                            const int32_t* high_dots, int64_t limit, SearchCounts* counts) const {
   const CodedQuery& coded = Coded(query, block);
   uint64_t kept = kept4;
@@ -254,7 +276,7 @@ uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t visible, uint64_t 
   counts->kept4 += rows4;
   counts->kept8 += static_cast<uint64_t>(std::popcount(kept));
   counts->bytes +=
-      static_cast<uint64_t>(std::popcount(visible)) * (block.nibble_bytes() + kHeaderBytes) +
+      static_cast<uint64_t>(std::popcount(rows)) * (block.nibble_bytes() + kHeaderBytes) +
       rows4 * block.nibble_bytes();
   return kept;
 }

@@ -68,6 +68,7 @@ class TopHits {
 // What a search did, for explaining it.
 struct SearchCounts {
   uint64_t rows = 0;          // visible rows met
+  uint64_t candidates = 0;    // slots that the filter's postings named, where they were used
   uint64_t kept4 = 0;         // rows that the 4-bit readings did not rule out
   uint64_t kept8 = 0;         // rows that the 8-bit readings did not rule out
   uint64_t filter_tests = 0;  // rows whose attributes were looked at
@@ -88,6 +89,8 @@ class SearchScan {
   // Work is divided into stretches of neighbouring blocks, numbered in an order of the scan's own,
   // so that the first ones are a fair sample.
   uint32_t stretch_count() const { return stretch_count_; }
+  // Whether postings have narrowed the search of a query.
+  bool narrowed(size_t query) const { return !candidates_[query].empty(); }
   std::span<const SearchQuery> queries() const { return queries_; }
   // Bytes of 4-bit codes in a stretch.
   size_t stretch_code_bytes() const;
@@ -100,9 +103,9 @@ class SearchScan {
   void ScanStretch(uint32_t first_block, std::span<TopHits> hits, std::span<SearchCounts> counts,
                    Scratch* scratch) const;
   // The products of the active queries' codes with the rows of a block, 64 for each.
-  void HighDots(const VectorBlock& block, uint64_t visible, Scratch* scratch) const;
+  void HighDots(const VectorBlock& block, Scratch* scratch) const;
   // Of the rows kept so far, those that the 8-bit readings do not rule out.
-  uint64_t Keep8(const VectorBlock& block, uint64_t visible, uint64_t kept4, size_t query,
+  uint64_t Keep8(const VectorBlock& block, uint64_t rows, uint64_t kept4, size_t query,
                  const int32_t* high_dots, int64_t limit, SearchCounts* counts) const;
   // Computes rows and offers them.
   void Compute(const VectorBlock& block, uint64_t rows, size_t query, Scratch* scratch,
@@ -119,6 +122,8 @@ class SearchScan {
   const uint32_t stretch_count_;
   uint32_t stride_ = 1;  // has no factor in common with stretch_count_
   uint32_t epochs_;
+  // For each query: the rows of each block that its filter may match; empty: all.
+  std::vector<std::vector<uint64_t>> candidates_;
   std::vector<CodedQuery> coded_;  // of query q under epoch e: [q * epochs_ + e]
 };
 

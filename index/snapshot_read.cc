@@ -164,6 +164,7 @@ bool SnapshotLoader::LoadRecord(Decoder& decoder, Collection* collection, std::s
   const Slot slot = collection->mutable_vectors().Add(vector);
   RecordVersion* version =
       RecordVersion::Make(born, node, slot, attributes, has_document ? &document : nullptr);
+  collection->mutable_postings().Add(*version, nullptr);
   collection->mutable_vectors().Publish(slot, born, version);
   node->payload.newest.Set(version);
   collection->mutable_records().Link(node);

@@ -268,6 +268,7 @@ std::optional<int64_t> StateMachine::PerformOperation(LogIndex index, uint32_t o
     const Slot slot = plan.live->slot();
     const DocumentRef* document = plan.live->document();
     version = RecordVersion::Make(index, node, slot, plan.merged_attributes, document);
+    collection->mutable_postings().Add(*version, plan.live);
     commitment = RecordCommitment(
         {operation.id, vectors.Row(slot), plan.merged_attributes,
          document != nullptr ? std::optional<Hash>(document->part) : std::nullopt});
@@ -280,6 +281,7 @@ std::optional<int64_t> StateMachine::PerformOperation(LogIndex index, uint32_t o
     }
     version = RecordVersion::Make(index, node, slot, operation.attributes,
                                   prepared.document_part.has_value() ? &document : nullptr);
+    collection->mutable_postings().Add(*version, nullptr);
     vectors.Publish(slot, index, version);
   }
   RecordVersion* before = node->payload.newest.Get();

@@ -123,6 +123,7 @@ class StateMachine {
     Dead dead;
     RecordNode* record_node = nullptr;               // to be freed with its last version
     CollectionMap::Node* collection_node = nullptr;  // likewise
+    Postings::Garbage postings;                      // or this alone
   };
 
   Rejection CheckRequest(const CommandHeader& header, LogIndex index, const RequestKey& key) const;
@@ -146,6 +147,8 @@ class StateMachine {
   void ComputeStateRoot();
   Limbo Unlink(const Dead& dead);
   static void Free(const Limbo& limbo, std::vector<std::unique_ptr<Collection>>* garbage);
+  // Takes what is about to be freed out of the postings; they are freed later.
+  void RemovePostings(const Dead& dead);
 
   const uint64_t seed_;
   uint32_t rules_version_ = 0;

@@ -22,6 +22,7 @@ void StateMachine::Reclaim(LogIndex horizon, LogIndex oldest_reader, size_t step
   size_t steps = 0;
   for (; !limbo_.empty() && limbo_.front().unlinked <= oldest_reader && steps < steps_max;
        ++steps) {
+    RemovePostings(limbo_.front().dead);
     Free(limbo_.front(), garbage);
     limbo_.pop_front();
   }
@@ -59,6 +60,18 @@ StateMachine::Limbo StateMachine::Unlink(const Dead& dead) {
   return limbo;
 }
 
+void StateMachine::RemovePostings(const Dead& dead) {
+  if (dead.version == nullptr) return;
+  std::vector<Postings::Garbage> garbage;
+  dead.collection->mutable_postings().Remove(*dead.version, &garbage);
+  for (const Postings::Garbage& piece : garbage) {
+    Limbo limbo;
+    limbo.unlinked = next_index_;
+    limbo.postings = piece;
+    limbo_.push_back(std::move(limbo));
+  }
+}
+
 void StateMachine::Free(const Limbo& limbo, std::vector<std::unique_ptr<Collection>>* garbage) {
   const Dead& dead = limbo.dead;
   if (dead.version != nullptr) {
@@ -67,6 +80,8 @@ void StateMachine::Free(const Limbo& limbo, std::vector<std::unique_ptr<Collecti
     if (limbo.record_node != nullptr) RecordMap::Free(limbo.record_node);
   } else if (dead.stats != nullptr) {
     delete dead.stats;
+  } else if (dead.collection == nullptr) {
+    limbo.postings.Free();
   } else {
     garbage->emplace_back(dead.collection);
     if (limbo.collection_node != nullptr) CollectionMap::Free(limbo.collection_node);

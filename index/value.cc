@@ -48,16 +48,20 @@ std::string_view DecodePayload(ValueType type, Decoder& decoder) {
   return {};
 }
 
-// Order of an int64 and a double, by exact value.
-std::strong_ordering CompareMixed(int64_t a, uint64_t bits) {
+// A double cut off at the point; nothing where that is no int64.
+struct Truncated {
+  int64_t whole = 0;
+  bool has_rest = false;
+};
+std::optional<Truncated> Truncate(uint64_t bits) {
   const bool negative = (bits & kSignBit) != 0;
   const uint64_t magnitude = bits & ~kSignBit;
   const int exponent = static_cast<int>(magnitude >> 52) - 1075;
   const uint64_t fraction = magnitude & ((uint64_t{1} << 52) - 1);
   const uint64_t mantissa = magnitude >> 52 == 0 ? fraction : fraction | (uint64_t{1} << 52);
   // |b| >= 2^63 unless the mantissa's 53 bits end below bit 63; and -2^63 is an int64, too.
-  if (bits == kMinusTwo63Bits) return a <=> std::numeric_limits<int64_t>::min();
-  if (exponent > 10) return negative ? std::strong_ordering::greater : std::strong_ordering::less;
+  if (bits == kMinusTwo63Bits) return Truncated{std::numeric_limits<int64_t>::min(), false};
+  if (exponent > 10) return std::nullopt;
   uint64_t whole = 0;
   bool has_rest = mantissa != 0;
   if (exponent >= 0) {
@@ -67,9 +71,16 @@ std::strong_ordering CompareMixed(int64_t a, uint64_t bits) {
     whole = mantissa >> -exponent;
     has_rest = (whole << -exponent) != mantissa;
   }
-  const int64_t truncated = negative ? -static_cast<int64_t>(whole) : static_cast<int64_t>(whole);
-  if (a != truncated) return a <=> truncated;
-  if (!has_rest) return std::strong_ordering::equal;
+  return Truncated{negative ? -static_cast<int64_t>(whole) : static_cast<int64_t>(whole), has_rest};
+}
+
+// Order of an int64 and a double, by exact value.
+std::strong_ordering CompareMixed(int64_t a, uint64_t bits) {
+  const bool negative = (bits & kSignBit) != 0;
+  const std::optional<Truncated> b = Truncate(bits);
+  if (!b.has_value()) return negative ? std::strong_ordering::greater : std::strong_ordering::less;
+  if (a != b->whole) return a <=> b->whole;
+  if (!b->has_rest) return std::strong_ordering::equal;
   return negative ? std::strong_ordering::greater : std::strong_ordering::less;
 }
 
@@ -170,6 +181,14 @@ std::optional<std::strong_ordering> Compare(ValueView a, ValueView b) {
       return std::nullopt;
   }
   return std::nullopt;
+}
+
+std::optional<int64_t> IntegerOf(ValueView value) {
+  if (value.type == ValueType::kInt64) return Int64Of(value);
+  if (value.type != ValueType::kDouble) return std::nullopt;
+  const std::optional<Truncated> number = Truncate(DoubleBitsOf(value));
+  if (!number.has_value() || number->has_rest) return std::nullopt;
+  return number->whole;
 }
 
 std::string EncodeAttributes(const AttributeMap& attributes) {

@@ -56,6 +56,9 @@ std::vector<ValueView> ElementsOf(ValueView list);
 // bytes, timestamps and bools by value. No value where the types cannot be compared.
 std::optional<std::strong_ordering> Compare(ValueView a, ValueView b);
 
+// The int64 that equals the value, if it is a number and there is one.
+std::optional<int64_t> IntegerOf(ValueView value);
+
 // A record's attributes: canonical bytes of a map sorted by name.
 using AttributeMap =
     std::vector<std::pair<std::string, std::string>>;  // name -> encoded value, sorted

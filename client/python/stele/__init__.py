@@ -35,9 +35,9 @@ from stele.errors import (
 )  # fmt: skip
 from stele.filters import Expression, Field, field
 from stele.model import (
-    BatchSearchResult, BulkResult, Collection, Delete, DeleteByFilter, GetResult, Hit, Insert,
-    Limits, Metric, Outcome, OutcomeState, Position, Record, SearchResult, ServerInfo, Snapshot,
-    UpdateAttributes, Upsert, WriteAck, WriteResult,
+    BatchSearchResult, BulkResult, Collection, Delete, DeleteByFilter, FilterStrategy, GetResult,
+    Hit, Insert, Limits, Metric, Outcome, OutcomeState, Position, Record, SearchExplanation,
+    SearchResult, ServerInfo, Snapshot, UpdateAttributes, Upsert, WriteAck, WriteResult,
 )  # fmt: skip
 from stele.values import Timestamp
 
@@ -45,9 +45,9 @@ __all__ = [
     "Aborted", "AlreadyExists", "AsyncClient", "BatchOptions", "BatchSearchResult",
     "BulkResult", "Cancelled", "Client", "Collection", "DataLoss", "DeadlineExceeded", "Delete",
     "DeleteByFilter", "Error", "Expression", "FailedPrecondition", "Field", "FieldViolation",
-    "GetResult", "Hit", "Insert", "Internal", "InvalidArgument", "Limits", "Metric", "NotFound",
+    "FilterStrategy", "GetResult", "Hit", "Insert", "Internal", "InvalidArgument", "Limits", "Metric", "NotFound",
     "OutOfRange", "Outcome", "OutcomeState", "PermissionDenied", "Position", "Q16", "Record",
-    "ResourceExhausted", "RetryPolicy", "SearchResult", "ServerInfo", "Snapshot", "Timestamp",
+    "ResourceExhausted", "RetryPolicy", "SearchExplanation", "SearchResult", "ServerInfo", "Snapshot", "Timestamp",
     "TlsConfig", "Unauthenticated", "Unavailable", "Unimplemented", "Unknown",
     "UpdateAttributes", "Upsert", "VectorError", "WriteAck", "WriteResult", "field",
     "normalize", "quantize", "__version__",

@@ -241,16 +241,19 @@ def to_query(
 def search(
     session: Session, collection: str, vector: Any, k: int, filter: Any,
     threshold: Optional[float], distance_raw_max: Optional[int], parts: Selector,
-    min_index: Optional[int], at_index: Optional[int],
+    min_index: Optional[int], at_index: Optional[int], explain: bool,
 ) -> Call[model.SearchResult]:  # fmt: skip
     query = to_query(to_vector(vector), k, to_filter(filter), threshold, distance_raw_max)
-    request = memory_service_pb2.SearchRequest(collection=collection, query=query, selector=parts)
+    request = memory_service_pb2.SearchRequest(
+        collection=collection, query=query, selector=parts, explain=bool(explain)
+    )
     set_read(session, request, min_index, at_index)
 
     def parse(reply: Any) -> model.SearchResult:
         return model.SearchResult(
-            hits_result(reply.hits, parts), reply.algorithm, position_result(reply.position)
-        )
+            hits_result(reply.hits, parts), reply.algorithm, position_result(reply.position),
+            explanation_result(reply),
+        )  # fmt: skip
 
     return Call("memory", "Search", request, parse)
 
@@ -278,18 +281,19 @@ def batch_queries(
 
 def batch_search(
     session: Session, collection: str, queries: List[Any], k: int, parts: Selector,
-    min_index: Optional[int], at_index: Optional[int],
+    min_index: Optional[int], at_index: Optional[int], explain: bool,
 ) -> Call[model.BatchSearchResult]:  # fmt: skip
     request = memory_service_pb2.BatchSearchRequest(
-        collection=collection, queries=queries, selector=parts
+        collection=collection, queries=queries, selector=parts, explain=bool(explain)
     )
     set_read(session, request, min_index, at_index)
 
     def parse(reply: Any) -> model.BatchSearchResult:
         results = [
-            model.SearchResult(hits_result(result.hits, parts), reply.algorithm)
+            model.SearchResult(hits_result(result.hits, parts), reply.algorithm,
+                               explanation=explanation_result(result))
             for result in reply.results
-        ]
+        ]  # fmt: skip
         return model.BatchSearchResult(
             results, int(k), reply.algorithm, position_result(reply.position)
         )
@@ -375,6 +379,15 @@ def hits_result(hits: Any, parts: Selector) -> List[model.Hit]:
                   score=hit.score, **_parts(hit.record, parts))
         for hit in hits
     ]  # fmt: skip
+
+
+def explanation_result(reply: Any) -> Optional[model.SearchExplanation]:
+    """Of a SearchResponse or one result of a batch; None where it carries no explanation."""
+    if not reply.HasField("explanation"):
+        return None
+    found = {f.name: getattr(reply.explanation, f.name) for f in fields(model.SearchExplanation)}
+    found["filter_strategy"] = model.FilterStrategy(found["filter_strategy"])
+    return model.SearchExplanation(**found)
 
 
 def _parts(record: Any, parts: Selector) -> Dict[str, Any]:

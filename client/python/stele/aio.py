@@ -324,13 +324,14 @@ class AsyncClient:
         with_document: bool = False,
         min_index: Optional[int] = None,
         at_index: Optional[int] = None,
+        explain: bool = False,
         timeout: Optional[float] = None,
     ) -> model.SearchResult:
-        """The exact k nearest records, ordered by (distance_raw, id)."""
+        """The exact k nearest records, ordered by (distance_raw, id); see Client.search."""
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.search(
             self._session, collection, vector, k, filter, threshold, distance_raw_max, selector,
-            min_index, at_index,
+            min_index, at_index, explain,
         )  # fmt: skip
         return await self._call(call, timeout)
 
@@ -348,6 +349,7 @@ class AsyncClient:
         with_document: bool = False,
         min_index: Optional[int] = None,
         at_index: Optional[int] = None,
+        explain: bool = False,
         timeout: Optional[float] = None,
     ) -> model.BatchSearchResult:
         """`search` for many vectors, shape [n, d], all answered on one state."""
@@ -361,7 +363,7 @@ class AsyncClient:
             queries = groups.pop(0)
             at = at_index if result is None else result.position.log_index
             call = _requests.batch_search(
-                self._session, collection, queries, k, selector, min_index, at
+                self._session, collection, queries, k, selector, min_index, at, explain
             )
             try:
                 part = await self._call(call, timeout)

@@ -353,18 +353,20 @@ class Client:
         with_document: bool = False,
         min_index: Optional[int] = None,
         at_index: Optional[int] = None,
+        explain: bool = False,
         timeout: Optional[float] = None,
     ) -> model.SearchResult:
         """The exact k nearest records, ordered by (distance_raw, id).
 
         vector: shape [d]. threshold: inclusive bound on the score (L2: at most; DOT, COSINE: at
-        least); distance_raw_max: the same on the raw distance. Both act before k.
+        least); distance_raw_max: the same on the raw distance. Both act before k. explain: tell in
+        the result's `explanation` how it was found.
         Raises NotFound, InvalidArgument, OutOfRange (at_index before the kept history).
         """
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.search(
             self._session, collection, vector, k, filter, threshold, distance_raw_max, selector,
-            min_index, at_index,
+            min_index, at_index, explain,
         )  # fmt: skip
         return self._call(call, timeout)
 
@@ -382,6 +384,7 @@ class Client:
         with_document: bool = False,
         min_index: Optional[int] = None,
         at_index: Optional[int] = None,
+        explain: bool = False,
         timeout: Optional[float] = None,
     ) -> model.BatchSearchResult:
         """`search` for many vectors, shape [n, d], all answered on one state.
@@ -399,7 +402,7 @@ class Client:
             queries = groups.pop(0)
             at = at_index if result is None else result.position.log_index
             call = _requests.batch_search(
-                self._session, collection, queries, k, selector, min_index, at
+                self._session, collection, queries, k, selector, min_index, at, explain
             )
             try:
                 part = self._call(call, timeout)

@@ -277,13 +277,51 @@ class GetResult(Sequence[Record]):
         return self.records[index]
 
 
+class FilterStrategy(enum.IntEnum):
+    """How a search applied its filter; UNSPECIFIED also where the server knows more than this."""
+
+    UNSPECIFIED = 0
+    NONE = 1
+    SCAN = 2
+    POSTINGS = 3
+
+    @classmethod
+    def _missing_(cls, value: object) -> FilterStrategy:
+        return cls.UNSPECIFIED
+
+
+@dataclass(frozen=True)
+class SearchExplanation:
+    """How one query was answered; see the fields of stele.v1.SearchExplanation.
+
+    It differs between servers and from one time to the next; the hits do not depend on it.
+    """
+
+    algorithm: str
+    kernel: str
+    search_threads: int
+    rows_visible: int
+    rows_scanned: int
+    rows_kept_4bit: int
+    rows_kept_8bit: int
+    rows_filter_tested: int
+    rows_computed: int
+    bytes_read: int
+    filter_strategy: FilterStrategy
+    filter_candidates: int
+
+
 @dataclass(frozen=True, eq=False)
 class SearchResult(Sequence[Hit]):
-    """The hits of one query as a sequence, nearest first; position is None inside a batch."""
+    """The hits of one query as a sequence, nearest first; position is None inside a batch.
+
+    explanation: where the search was asked with explain=True, and the server is able to.
+    """
 
     hits: List[Hit]
     algorithm: str = ""
     position: Optional[Position] = None
+    explanation: Optional[SearchExplanation] = None
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -412,8 +450,8 @@ class ServerInfo:
 
 
 __all__ = [
-    "BatchSearchResult", "BulkResult", "Collection", "Delete", "DeleteByFilter", "GetResult", "Hit",
-    "Insert", "Limits", "Metric", "Operation", "Outcome", "OutcomeState", "Position", "Record",
-    "SearchResult", "ServerInfo", "Snapshot", "UpdateAttributes", "Upsert", "WriteAck",
-    "WriteResult",
+    "BatchSearchResult", "BulkResult", "Collection", "Delete", "DeleteByFilter", "FilterStrategy",
+    "GetResult", "Hit", "Insert", "Limits", "Metric", "Operation", "Outcome", "OutcomeState",
+    "Position", "Record", "SearchExplanation", "SearchResult", "ServerInfo", "Snapshot",
+    "UpdateAttributes", "Upsert", "WriteAck", "WriteResult",
 ]  # fmt: skip

@@ -118,6 +118,20 @@ class Reads:
             for hit in hits[: query.k]
         ]
 
+    def _explain(self, request, entry, query):
+        """Of a server that computes every row that matches; None where it was not asked for."""
+        if not request.explain or not self.faults.explains:
+            return None
+        rows = list(entry[2].values())
+        filtered = query.HasField("filter")
+        computed = sum(1 for stored in rows if matches(query.filter, stored.attributes))
+        return memory_service_pb2.SearchExplanation(
+            algorithm="exact", kernel="python", search_threads=1, rows_visible=len(rows),
+            rows_scanned=len(rows), rows_filter_tested=len(rows) if filtered else 0,
+            rows_computed=computed, bytes_read=4 * entry[0].dimension * computed,
+            filter_strategy=self.faults.filter_strategy or (2 if filtered else 1),
+        )  # fmt: skip
+
     def Search(self, request, context):
         def execute():
             index, state = self._state(request, context)
@@ -125,6 +139,7 @@ class Reads:
             return memory_service_pb2.SearchResponse(
                 position=self._position(index), algorithm="exact",
                 hits=self._hits(entry, request.query, request.selector, "query"),
+                explanation=self._explain(request, entry, request.query),
             )  # fmt: skip
 
         return self._unary("Search", request, context, execute)
@@ -136,14 +151,15 @@ class Reads:
             index, state = self._state(request, context)
             entry = self._collection(request.collection, state)
             results = [
-                self._hits(entry, query, request.selector, f"queries[{i}]")
+                memory_service_pb2.BatchSearchResponse.Result(
+                    hits=self._hits(entry, query, request.selector, f"queries[{i}]"),
+                    explanation=self._explain(request, entry, query),
+                )
                 for i, query in enumerate(request.queries)
             ]
-            self._check_reply(sum(len(hits) for hits in results))
-            result = memory_service_pb2.BatchSearchResponse.Result
+            self._check_reply(sum(len(result.hits) for result in results))
             return memory_service_pb2.BatchSearchResponse(
-                position=self._position(index), algorithm="exact",
-                results=[result(hits=hits) for hits in results],
-            )  # fmt: skip
+                position=self._position(index), algorithm="exact", results=results
+            )
 
         return self._unary("BatchSearch", request, context, execute)

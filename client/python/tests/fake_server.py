@@ -35,6 +35,10 @@ class Faults:
         self.stream_refusals = []
         # The largest number of records, over all results, that a reply may hold.
         self.reply_records_max = 10**9
+        # Searches explain themselves where they are asked to; an older server does not.
+        self.explains = True
+        # The number that stands for the strategy in explanations; 0 for the true one.
+        self.filter_strategy = 0
         # A failure ends a write stream with OK instead of its own status.
         self.quiet_ends = False
         # Seconds before each reply of a method.

@@ -473,3 +473,15 @@ def test_async_sources():
 
     assert asyncio.run(run()) == (20, [20] * 10, 20)
     server.stop()
+
+
+def test_explanations_of_older_and_newer_servers(fake, client, notes):
+    client.upsert(notes, ["a"], [[0, 0, 0]])
+    fake.faults.filter_strategy = 99
+    explanation = client.search(notes, [0, 0, 0], explain=True).explanation
+    assert explanation.filter_strategy is stele.FilterStrategy.UNSPECIFIED
+    assert explanation.rows_computed == 1
+    fake.faults.explains = False
+    result = client.search(notes, [0, 0, 0], explain=True)
+    assert result.ids == ["a"] and result.explanation is None
+    assert client.batch_search(notes, [[0, 0, 0]], explain=True)[0].explanation is None

@@ -125,3 +125,34 @@ def test_batch_search_pads_short_rows(client, notes):
     assert result.ids.tolist() == [["a", "b", None, None]] * 2
     assert result.distance_raw.tolist() == [[0, 1 << 32, 2**63 - 1, 2**63 - 1]] * 2
     assert np.isnan(result.scores[:, 2:]).all() and result.counts.tolist() == [2, 2]
+
+
+def test_explain(client, notes):
+    fill(client, notes)
+    plain = client.search(notes, [0, 0, 0], k=2)
+    result = client.search(notes, [0, 0, 0], k=2, explain=True)
+    assert plain.explanation is None and result.ids == plain.ids == ["a", "b"]
+    explanation = result.explanation
+    assert explanation.algorithm == "exact" and explanation.kernel
+    assert explanation.search_threads >= 1 and explanation.bytes_read > 0
+    assert explanation.rows_visible == explanation.rows_scanned == 5
+    assert 5 >= explanation.rows_kept_4bit >= explanation.rows_kept_8bit >= 0
+    assert 5 >= explanation.rows_computed >= 2 and explanation.rows_filter_tested == 0
+    assert explanation.filter_strategy is stele.FilterStrategy.NONE
+    assert explanation.filter_candidates == 0
+    assert isinstance(explanation, stele.SearchExplanation)
+
+
+def test_explain_of_a_batch(client, notes):
+    fill(client, notes)
+    vectors = np.zeros((3, 3))
+    plain = client.batch_search(notes, vectors, k=2, filter=year >= 2020)
+    result = client.batch_search(notes, vectors, k=2, filter=year >= 2020, explain=True)
+    assert [r.explanation for r in plain] == [None] * 3
+    assert result.ids.tolist() == plain.ids.tolist() == [["b", "c"]] * 3
+    for explanation in (r.explanation for r in result):
+        assert explanation.rows_visible == 5 and explanation.rows_computed >= 2
+        assert explanation.filter_strategy in (
+            stele.FilterStrategy.SCAN, stele.FilterStrategy.POSTINGS
+        )  # fmt: skip
+        assert explanation.rows_filter_tested >= 2

@@ -178,7 +178,7 @@ class Engine {
                                       const std::function<bool()>& cancelled) const;
 
   // Takes a snapshot at this moment; writes go on. `done` runs when it is durable and has been
-  // verified.
+  // verified; with UNAVAILABLE when the engine closes first.
   void CreateSnapshot(std::function<void(absl::StatusOr<SnapshotInfo>)> done);
   std::vector<SnapshotInfo> ListSnapshots() const;  // newest first
 

@@ -38,19 +38,25 @@ Snapshotter::~Snapshotter() {
   }
   wake_.notify_all();
   thread_.join();
+  for (const Task& task : tasks_) {
+    if (task.order != nullptr) {
+      task.order->done(absl::UnavailableError("the server is shutting down"));
+    }
+  }
 }
 
 void Snapshotter::Take(std::shared_ptr<Order> order) {
-  std::lock_guard lock(mutex_);
-  tasks_.push_back([this, order] {
+  const auto run = [this, order] {
     absl::StatusOr<SnapshotInfo> info = Write(*order);
     order->pin = {};
     order->done(std::move(info));
-  });
-  wake_.notify_all();
+  };
+  Add({run, order});
 }
 
-void Snapshotter::Run(std::function<void()> task) {
+void Snapshotter::Run(std::function<void()> task) { Add({std::move(task), nullptr}); }
+
+void Snapshotter::Add(Task task) {
   std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   wake_.notify_all();
@@ -61,11 +67,11 @@ void Snapshotter::Loop() {
   for (;;) {
     wake_.wait(lock, [&] { return closing_ || !tasks_.empty(); });
     if (closing_) return;
-    std::function<void()> task = std::move(tasks_.front());
+    Task task = std::move(tasks_.front());
     tasks_.pop_front();
     lock.unlock();
-    task();
-    task = nullptr;
+    task.run();
+    task = {};
     lock.lock();
   }
 }

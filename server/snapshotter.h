@@ -25,7 +25,7 @@ class Snapshotter {
   // All must outlive the object.
   Snapshotter(const index::StateMachine* state, const storage::Journal* journal,
               storage::SnapshotStore* store, uint32_t snapshots_kept);
-  // Drops what is queued, finishes what is running.
+  // Finishes what is running and drops what is queued: those who ordered get UNAVAILABLE.
   ~Snapshotter();
 
   // What a snapshot needs, captured between two entries; `pin` holds its index.
@@ -40,6 +40,11 @@ class Snapshotter {
   void Run(std::function<void()> task);
 
  private:
+  struct Task {
+    std::function<void()> run;
+    std::shared_ptr<Order> order;  // null: nobody waits
+  };
+  void Add(Task task);
   absl::StatusOr<SnapshotInfo> Write(const Order& order);
   absl::Status RemoveOldSnapshots();
   void Loop();
@@ -50,7 +55,7 @@ class Snapshotter {
   const uint32_t snapshots_kept_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::function<void()>> tasks_;
+  std::deque<Task> tasks_;
   bool closing_ = false;
   std::thread thread_;
 };

@@ -29,8 +29,9 @@ ReaderRegistry::Pin ReaderRegistry::Take(index::LogIndex at, index::LogIndex beg
   for (unsigned tried = 0;; ++tried) {
     Pin::Slot& slot = slots_[place];
     if (!slot.taken.exchange(true, std::memory_order_acquire)) {
-      slot.began.store(began, std::memory_order_relaxed);
-      slot.at.store(at, std::memory_order_relaxed);
+      // Released: what the place's last holder has read was read before, for whoever sees this pin.
+      slot.began.store(began, std::memory_order_release);
+      slot.at.store(at, std::memory_order_release);
       // Pairs with the fence in OldestHeld: it sees the pin, or this reader sees what it unlinked.
       std::atomic_thread_fence(std::memory_order_seq_cst);
       return Pin(&slot);

@@ -159,6 +159,21 @@ size_t SearchScan::stretch_code_bytes() const {
          kGroupBytes;
 }
 
+// One block on its way through the cascade.
+struct SearchScan::Pass {
+  // A query that coarse readings are made for, and what is left of the block's rows for it.
+  struct Active {
+    size_t query;
+    uint64_t rows;
+    uint64_t kept4;
+  };
+  const VectorBlock* block = nullptr;  // null: none
+  std::vector<Active> active;
+  std::vector<int32_t> high_dots;  // 64 for each of them
+
+  const int32_t* HighDots(size_t i) const { return high_dots.data() + i * kBlockRows; }
+};
+
 // What one thread works with.
 struct SearchScan::Scratch {
   Scratch(uint32_t dimension, size_t queries) : row(dimension), blocks_without(queries) {}
@@ -166,15 +181,9 @@ struct SearchScan::Scratch {
   std::vector<int32_t> row;
   // For each query: blocks still to be computed without coarse readings.
   std::vector<uint32_t> blocks_without;
-  // Queries that coarse readings are made for in this block, and their codes and products.
-  std::vector<size_t> active;
-  std::vector<uint64_t> rows;  // of each active query
+  Pass passes[2];
   std::vector<const int8_t*> codes;
-  std::vector<int32_t> high_dots;
-  std::vector<uint64_t> kept;
   std::vector<uint8_t> tile;
-
-  const int32_t* HighDots(size_t i) const { return high_dots.data() + i * kBlockRows; }
 };
 
 void SearchScan::Scan(uint32_t begin, uint32_t end, std::span<TopHits> hits,
@@ -190,73 +199,85 @@ void SearchScan::ScanStretch(uint32_t first_block, std::span<TopHits> hits,
                              std::span<SearchCounts> counts, Scratch* scratch) const {
   const VectorStore& vectors = collection_.vectors();
   const uint32_t end = std::min(first_block + kStretchBlocks, block_count_);
+  // A block's survivors are looked at after the next block has been read: by then they have come
+  // from memory.
   for (uint32_t number = first_block; number < end; ++number) {
-    const VectorBlock& block = vectors.block(number);
     if (number + 1 < end) PrefetchHeader(vectors.block(number + 1));
     if (number + 2 < end) Prefetch(&vectors.block(number + 2), 128);
-    const uint64_t visible = VisibleRows(block, n_);
-    if (visible == 0) continue;
-    scratch->active.clear();
-    scratch->rows.clear();
-    for (size_t query = 0; query < queries_.size(); ++query) {
-      uint64_t rows = visible;
-      if (narrowed(query)) {
-        rows &= candidates_[query][number];
-        counts[query].candidates += static_cast<uint64_t>(std::popcount(rows));
-        if (rows == 0) continue;
-      }
-      counts[query].rows += static_cast<uint64_t>(std::popcount(rows));
-      if (scratch->blocks_without[query] > 0) {
-        --scratch->blocks_without[query];
-      } else if (Coded(query, block).coded() && hits[query].prunes()) {
-        scratch->active.push_back(query);
-        scratch->rows.push_back(rows);
-        continue;
-      }
-      Compute(block, rows, query, scratch, &hits[query], &counts[query]);
+    BeginBlock(number, hits, counts, scratch, &scratch->passes[number % 2]);
+    FinishBlock(hits, counts, scratch, &scratch->passes[(number + 1) % 2]);
+  }
+  FinishBlock(hits, counts, scratch, &scratch->passes[(end + 1) % 2]);
+}
+
+void SearchScan::BeginBlock(uint32_t number, std::span<TopHits> hits,
+                            std::span<SearchCounts> counts, Scratch* scratch, Pass* pass) const {
+  const VectorBlock& block = collection_.vectors().block(number);
+  const uint64_t visible = VisibleRows(block, n_);
+  if (visible == 0) return;
+  for (size_t query = 0; query < queries_.size(); ++query) {
+    uint64_t rows = visible;
+    if (narrowed(query)) {
+      rows &= candidates_[query][number];
+      counts[query].candidates += static_cast<uint64_t>(std::popcount(rows));
+      if (rows == 0) continue;
     }
-    if (scratch->active.empty()) continue;
-    HighDots(block, scratch);
-    // All queries first: what they keep is on its way from memory before it is looked at.
-    scratch->kept.clear();
-    for (size_t i = 0; i < scratch->active.size(); ++i) {
-      const size_t query = scratch->active[i];
-      scratch->kept.push_back(Keep4(block, scratch->rows[i], Coded(query, block),
-                                    hits[query].distance_limit(), scratch->HighDots(i), kernels_));
+    counts[query].rows += static_cast<uint64_t>(std::popcount(rows));
+    if (scratch->blocks_without[query] > 0) {
+      --scratch->blocks_without[query];
+    } else if (Coded(query, block).coded() && hits[query].prunes()) {
+      pass->active.push_back({query, rows, 0});
+      continue;
     }
-    for (size_t i = 0; i < scratch->active.size(); ++i) {
-      const size_t query = scratch->active[i];
-      const uint64_t kept =
-          Keep8(block, scratch->rows[i], scratch->kept[i], query, scratch->HighDots(i),
-                hits[query].distance_limit(), &counts[query]);
-      if (std::popcount(kept) > kPaysBelow) scratch->blocks_without[query] = kBlocksWithout;
-      Compute(block, kept, query, scratch, &hits[query], &counts[query]);
-    }
+    Compute(block, rows, query, scratch, &hits[query], &counts[query]);
+  }
+  if (pass->active.empty()) return;
+  pass->block = &block;
+  MultiplyHigh(scratch, pass);
+  for (size_t i = 0; i < pass->active.size(); ++i) {
+    Pass::Active& active = pass->active[i];
+    active.kept4 = Keep4(block, active.rows, Coded(active.query, block),
+                         hits[active.query].distance_limit(), pass->HighDots(i), kernels_);
   }
 }
 
-void SearchScan::HighDots(const VectorBlock& block, Scratch* scratch) const {
+void SearchScan::FinishBlock(std::span<TopHits> hits, std::span<SearchCounts> counts,
+                             Scratch* scratch, Pass* pass) const {
+  if (pass->block == nullptr) return;
+  for (size_t i = 0; i < pass->active.size(); ++i) {
+    const auto [query, rows, kept4] = pass->active[i];
+    const uint64_t kept = Keep8(*pass->block, rows, kept4, query, pass->HighDots(i),
+                                hits[query].distance_limit(), &counts[query]);
+    if (std::popcount(kept) > kPaysBelow) scratch->blocks_without[query] = kBlocksWithout;
+    Compute(*pass->block, kept, query, scratch, &hits[query], &counts[query]);
+  }
+  pass->block = nullptr;
+  pass->active.clear();
+}
+
+void SearchScan::MultiplyHigh(Scratch* scratch, Pass* pass) const {
+  const VectorBlock& block = *pass->block;
   const uint32_t groups = GroupCount(block.dimension);
-  const size_t count = scratch->active.size();
-  scratch->high_dots.resize(count * kBlockRows);
+  const size_t count = pass->active.size();
+  pass->high_dots.resize(count * kBlockRows);
   if (kernels_.tile_dots != nullptr && count >= kTileQueriesMin) {
     scratch->tile.resize(TileBytes(groups));
     scratch->codes.clear();
-    for (const size_t query : scratch->active) {
-      scratch->codes.push_back(Coded(query, block).codes());
-    }
     uint64_t rows = 0;
-    for (const uint64_t each : scratch->rows) rows |= each;
+    for (const Pass::Active& active : pass->active) {
+      scratch->codes.push_back(Coded(active.query, block).codes());
+      rows |= active.rows;
+    }
     kernels_.fill_tile(block.high(0), groups, rows, scratch->tile.data());
     kernels_.tile_dots(scratch->tile.data(), scratch->codes.data(), static_cast<uint32_t>(count),
-                       groups, scratch->high_dots.data());
+                       groups, pass->high_dots.data());
     return;
   }
   for (size_t i = 0; i < count; ++i) {
-    const int8_t* codes = Coded(scratch->active[i], block).codes();
-    ForEachRun(scratch->rows[i], [&](uint32_t first, uint32_t rows) {
+    const int8_t* codes = Coded(pass->active[i].query, block).codes();
+    ForEachRun(pass->active[i].rows, [&](uint32_t first, uint32_t rows) {
       kernels_.nibble_dots(codes, block.high(first), groups, rows,
-                           scratch->high_dots.data() + i * kBlockRows + first);
+                           pass->high_dots.data() + i * kBlockRows + first);
     });
   }
 }

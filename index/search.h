@@ -99,11 +99,18 @@ class SearchScan {
             std::span<SearchCounts> counts) const;
 
  private:
+  struct Pass;
   struct Scratch;
   void ScanStretch(uint32_t first_block, std::span<TopHits> hits, std::span<SearchCounts> counts,
                    Scratch* scratch) const;
-  // The products of the active queries' codes with the rows of a block, 64 for each.
-  void HighDots(const VectorBlock& block, Scratch* scratch) const;
+  // The 4-bit readings of a block; what they keep waits in `pass`.
+  void BeginBlock(uint32_t number, std::span<TopHits> hits, std::span<SearchCounts> counts,
+                  Scratch* scratch, Pass* pass) const;
+  // The rest of the cascade for what waits there, if anything.
+  void FinishBlock(std::span<TopHits> hits, std::span<SearchCounts> counts, Scratch* scratch,
+                   Pass* pass) const;
+  // The products of the active queries' codes with the HIGH plane.
+  void MultiplyHigh(Scratch* scratch, Pass* pass) const;
   // Of the rows kept so far, those that the 8-bit readings do not rule out.
   uint64_t Keep8(const VectorBlock& block, uint64_t rows, uint64_t kept4, size_t query,
                  const int32_t* high_dots, int64_t limit, SearchCounts* counts) const;

@@ -151,44 +151,20 @@ absl::Status Checkpointer::CatchUp(uint64_t size) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SignedCheckpoint> Checkpointer::MakeLocked(uint64_t size) {
-  const uint64_t base = nodes_.base_size();
+absl::StatusOr<SignedCheckpoint> Checkpointer::SignNewest() {
   for (int attempt = 0; attempt < kRootAttemptsMax; ++attempt) {
-    const uint64_t published = engine_->published_index() + 1;
-    if (size > published || (size != 0 && size < base)) {
-      return OutOfRange(base, published,
-                        absl::StrCat("a checkpoint of ", size, " entries: this log can sign from ",
-                                     base, " to ", published));
-    }
-    if (size != 0 && size == last_.checkpoint.size) return last_;
-    if (size != 0 && size < tiles_.size()) {
-      // Of the past: it must be where the newest one came from.
-      absl::Status error;
-      const index::LogNodeReader node_at = nodes_.Reader(tiles_, &error);
-      const std::optional<index::Hash> root = index::LogRootAt(size, node_at);
-      const auto proof = index::MakeConsistencyProof(size, tiles_.size(), node_at);
-      if (!root.has_value() || !proof.has_value()) {
-        return error.ok() ? absl::InternalError("nodes of the log tree are missing") : error;
-      }
-      if (!index::VerifyConsistency(size, tiles_.size(), *proof, *root, tiles_.Root())) {
-        return Contradiction("stored nodes of the log tree do not fit together");
-      }
-      return Sign(size, *root);
-    }
-    const uint64_t wanted = size != 0 ? size : published;
-    if (wanted == last_.checkpoint.size) return last_;
-    // The engine's root is of the entry published when it is asked.
+    const uint64_t size = engine_->published_index() + 1;
+    if (size == last_.checkpoint.size) return last_;
+    // The engine's root is of the entry that is published when it is asked.
     const index::Hash engine_root = engine_->log_root();
-    const bool comparable = engine_->published_index() + 1 == published && wanted == published;
-    if (size == 0 && !comparable) continue;
-    const absl::Status status = CatchUp(wanted);
+    if (engine_->published_index() + 1 != size) continue;
+    const absl::Status status = CatchUp(size);
     if (!status.ok()) return status;
-    if (comparable && tiles_.Root() != engine_root) {
+    if (tiles_.Root() != engine_root) {
       return Contradiction(
-          "the root over the entries that are stored is not the one over those "
-          "that were applied");
+          "the root over the entries that are stored is not the one over those that were applied");
     }
-    absl::StatusOr<SignedCheckpoint> made = Sign(wanted, tiles_.Root());
+    absl::StatusOr<SignedCheckpoint> made = Sign(size, engine_root);
     if (!made.ok()) return made.status();
     const absl::Status stored = Store(*made);
     if (!stored.ok()) return stored;
@@ -197,6 +173,34 @@ absl::StatusOr<SignedCheckpoint> Checkpointer::MakeLocked(uint64_t size) {
   }
   return MakeError(absl::StatusCode::kUnavailable, "LOG_MOVING",
                    "the log moved on during every attempt to read its root; try again");
+}
+
+absl::StatusOr<SignedCheckpoint> Checkpointer::MakeLocked(uint64_t size) {
+  const uint64_t base = nodes_.base_size();
+  const uint64_t published = engine_->published_index() + 1;
+  if (size > published || (size != 0 && size < base)) {
+    return OutOfRange(base, published,
+                      absl::StrCat("a checkpoint of ", size, " entries: this log can sign from ",
+                                   base, " to ", published));
+  }
+  if (size == 0 || size > last_.checkpoint.size) {
+    absl::StatusOr<SignedCheckpoint> newest = SignNewest();
+    if (!newest.ok() || size == 0) return newest;
+  }
+  if (size == last_.checkpoint.size) return last_;
+  // Of the past: the log that was signed last must begin with it.
+  absl::Status error;
+  const index::LogNodeReader node_at = nodes_.Reader(tiles_, &error);
+  const std::optional<index::Hash> root = index::LogRootAt(size, node_at);
+  const auto proof = index::MakeConsistencyProof(size, last_.checkpoint.size, node_at);
+  if (!root.has_value() || !proof.has_value()) {
+    return error.ok() ? absl::InternalError("nodes of the log tree are missing") : error;
+  }
+  if (!index::VerifyConsistency(size, last_.checkpoint.size, *proof, *root,
+                                last_.checkpoint.root)) {
+    return Contradiction("stored nodes of the log tree do not fit together");
+  }
+  return Sign(size, *root);
 }
 
 absl::StatusOr<SignedCheckpoint> Checkpointer::Make(uint64_t size) {

@@ -88,6 +88,7 @@ class Checkpointer {
 
   absl::Status LoadLast();
   absl::Status CatchUp(uint64_t size);
+  absl::StatusOr<SignedCheckpoint> SignNewest();
   absl::StatusOr<SignedCheckpoint> MakeLocked(uint64_t size);
   absl::StatusOr<SignedCheckpoint> MakeFor(uint64_t size, uint64_t at_least);
   absl::StatusOr<SignedCheckpoint> Sign(uint64_t size, const index::Hash& root) const;

@@ -13,6 +13,7 @@
 #include "index/log_proof.h"
 #include "server/offline.h"
 #include "storage/row_db.h"
+#include "storage/rows.h"
 
 namespace stele::server {
 namespace {
@@ -270,6 +271,43 @@ TEST_F(CheckpointerTest, TilesThatLieAreNoticedAndMissingOnesAreMadeAgain) {
   for (uint64_t i = 0; i < Size(); i += 5) EXPECT_TRUE(checkpointer_->ProveEntry(i).ok()) << i;
   EXPECT_EQ(checkpointer_->Make()->checkpoint.root, engine_->log_root());
   EXPECT_EQ(engine_->journal().LastTileLeaf()->value(), Size() / 16 * 16 - 1);
+}
+
+// An entry with a valid checksum, under the last snapshot, so that recovery does not apply it: its
+// commit record is of its command, and not the one that was logged.
+TEST_F(CheckpointerTest, AChangedEntryIsNeverSigned) {
+  Open();
+  Write(40);
+  std::promise<absl::StatusOr<SnapshotInfo>> promise;
+  engine_->CreateSnapshot([&](absl::StatusOr<SnapshotInfo> info) { promise.set_value(info); });
+  ASSERT_TRUE(promise.get_future().get().ok());
+  const std::string bytes = *engine_->journal().ReadEntry(20);
+  const storage::LogId log_id = engine_->log_id();
+  Close();
+  auto row = index::DecodeEntryRow(bytes);
+  auto commit = index::DecodeCommitRecord(row->commit);
+  commit->missing_count += 1;
+  row->commit = index::EncodeCommitRecord(*commit);
+  const std::string changed = index::EncodeEntryRow(*row);
+  {
+    auto rows = storage::RowDb::Open(data_ + "/journal", nullptr, storage::RowDb::Mode::kWrite);
+    ASSERT_TRUE(rows.ok());
+    const auto key = storage::EncodeEntryKey(20);
+    const auto header = storage::EncodeEntryHeader(log_id, 20, 1, changed);
+    const std::string value = std::string(header.data(), header.size()) + changed;
+    ASSERT_TRUE((*rows)
+                    ->db()
+                    .Put({}, (*rows)->entries(), rocksdb::Slice(key.data(), key.size()), value)
+                    .ok());
+  }
+  Open();
+  for (const uint64_t size : {uint64_t{0}, uint64_t{21}, uint64_t{25}, Size()}) {
+    const auto made = checkpointer_->Make(size);
+    EXPECT_TRUE(absl::IsDataLoss(made.status())) << size << ": " << made.status();
+  }
+  EXPECT_TRUE(absl::IsDataLoss(checkpointer_->ProveEntry(20).status()));
+  EXPECT_TRUE(absl::IsDataLoss(checkpointer_->ProveEntry(3, 25).status()));
+  EXPECT_EQ(checkpointer_->Last().checkpoint.size, 0u);
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ std::vector<const index::Kernels*> AvailableKernels() {
 std::string Describe(const WorldQuery& query) {
   std::string out = "k " + std::to_string(query.k);
   if (query.distance_max.has_value()) out += " max " + std::to_string(*query.distance_max);
+  if (query.tag.has_value()) out += " tag " + std::to_string(*query.tag);
   if (query.tag_below.has_value()) out += " tag below " + std::to_string(*query.tag_below);
   for (size_t i = 0; i < std::min<size_t>(query.vector.size(), 8); ++i) {
     out += " " + std::to_string(query.vector[i]);
@@ -131,6 +132,7 @@ class Case {
     const uint32_t ks[] = {1, 1, 2, 3, 10, 10, 30, std::max(1u, size), size + 5, 10'000};
     query.k = std::min(ks[random_.Below(std::size(ks))], 10'000u);
     if (random_.Below(3) == 0) query.tag_below = static_cast<int64_t>(random_.Below(12)) - 1;
+    if (random_.Below(4) == 0) query.tag = static_cast<int64_t>(random_.Below(12)) - 1;
     if (size > 0 && random_.Below(2) == 0) {
       // A tie with some row, or one less than that.
       query.distance_max = world_.Distance(query.vector, world_.vector(random_.Below(size))) -
@@ -189,10 +191,14 @@ TEST(ExactSearchTest, SmallCases) {
   // Both levels rule out what they can, or nothing was tested.
   EXPECT_LT(all_counts.kept4, all_counts.rows / 3);
   EXPECT_LT(all_counts.kept8, all_counts.kept4 * 9 / 10);
-  std::printf("of %.0f million rows the first level kept %.1f %%, the second %.1f %%\n",
-              static_cast<double>(all_counts.rows) / 1e6,
-              100.0 * static_cast<double>(all_counts.kept4) / static_cast<double>(all_counts.rows),
-              100.0 * static_cast<double>(all_counts.kept8) / static_cast<double>(all_counts.rows));
+  EXPECT_GT(all_counts.candidates, 1000u);
+  std::printf(
+      "of %.0f million rows the first level kept %.1f %%, the second %.1f %%; "
+      "postings named %.2f million\n",
+      static_cast<double>(all_counts.rows) / 1e6,
+      100.0 * static_cast<double>(all_counts.kept4) / static_cast<double>(all_counts.rows),
+      100.0 * static_cast<double>(all_counts.kept8) / static_cast<double>(all_counts.rows),
+      static_cast<double>(all_counts.candidates) / 1e6);
 }
 
 TEST(ExactSearchTest, EveryDimension) {

@@ -21,15 +21,18 @@ struct Prepared {
       query.vector = from[i].vector;
       query.k = from[i].k;
       query.distance_max = from[i].distance_max;
-      if (from[i].tag_below.has_value()) {
-        filters[i].kind = index::Filter::Kind::kCondition;
-        filters[i].test = index::Filter::Test::kLess;
-        filters[i].attribute = "tag";
-        filters[i].literals = {index::EncodeInt64(*from[i].tag_below)};
-        query.filter = &filters[i];
-      }
+      if (from[i].tag.has_value()) AddTest(index::Filter::Test::kEquals, *from[i].tag, i);
+      if (from[i].tag_below.has_value()) AddTest(index::Filter::Test::kLess, *from[i].tag_below, i);
+      if (!filters[i].parts.empty()) query.filter = &filters[i];
       queries.push_back(query);
     }
+  }
+  void AddTest(index::Filter::Test test, int64_t literal, size_t i) {
+    index::Filter& part = filters[i].parts.emplace_back();
+    part.kind = index::Filter::Kind::kCondition;
+    part.test = test;
+    part.attribute = "tag";
+    part.literals = {index::EncodeInt64(literal)};
   }
   std::vector<index::TopHits> Hits() const {
     std::vector<index::TopHits> hits;
@@ -86,6 +89,7 @@ void ScanWorld::Upsert(const std::string& id, const Vector& vector, int64_t tag)
   index::RecordVersion* before = index::Collection::Live(node);
   const index::Slot slot = vectors.Add(vector);
   auto* version = index::RecordVersion::Make(next_, node, slot, Attributes(tag), nullptr);
+  collection_->mutable_postings().Add(*version, nullptr);
   vectors.Publish(slot, next_, version);
   Add(node, linked, version);
   if (before != nullptr) Kill(before, true);
@@ -99,6 +103,7 @@ void ScanWorld::SetTag(const std::string& id, int64_t tag) {
   index::RecordVersion* before = index::Collection::Live(node);
   if (before == nullptr) return;
   auto* version = index::RecordVersion::Make(next_, node, before->slot(), Attributes(tag), nullptr);
+  collection_->mutable_postings().Add(*version, before);
   Add(node, true, version);
   collection_->mutable_vectors().SetVersion(version->slot(), version);
   Vector vector = versions_[live_.at(id)].vector;
@@ -135,6 +140,9 @@ void ScanWorld::Reclaim(bool recycle) {
       collection_->mutable_records().Unlink(node);
       index::RecordMap::Free(node);
     }
+    std::vector<index::Postings::Garbage> garbage;
+    collection_->mutable_postings().Remove(*dead.version, &garbage);
+    for (const index::Postings::Garbage& piece : garbage) piece.Free();
     if (dead.frees_slot) collection_->mutable_vectors().Recycle(dead.version->slot());
     index::RecordVersion::Free(dead.version);
   }
@@ -155,6 +163,7 @@ WorldAnswer ScanWorld::Expected(const WorldQuery& query, index::LogIndex n) cons
   std::vector<std::pair<int64_t, const std::string*>> all;
   for (const Version& version : versions_) {
     if (version.born > n || version.died <= n) continue;
+    if (query.tag.has_value() && version.tag != *query.tag) continue;
     if (query.tag_below.has_value() && version.tag >= *query.tag_below) continue;
     const int64_t distance = Distance(query.vector, version.vector);
     if (query.distance_max.has_value() && distance > *query.distance_max) continue;

@@ -23,7 +23,8 @@ using Vector = std::vector<int32_t>;
 struct WorldQuery {
   Vector vector;
   uint32_t k = 1;
-  // Only records whose tag is below.
+  // Only records whose tag is this (which postings can tell), or is below.
+  std::optional<int64_t> tag;
   std::optional<int64_t> tag_below;
   std::optional<int64_t> distance_max;
 };
@@ -84,7 +85,7 @@ class ScanWorld {
   index::LogIndex horizon_ = 0;
 };
 
-// Answers of the queries, given to one scan together; `tag_below` as filters.
+// Answers of the queries, given to one scan together; tags as filters.
 std::vector<WorldAnswer> Search(const index::Collection& collection, index::LogIndex n,
                                 const std::vector<WorldQuery>& queries,
                                 const index::Kernels& kernels, index::SearchCounts* counts);

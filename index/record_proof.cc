@@ -197,6 +197,14 @@ std::optional<RecordProof> ParseRecordProof(std::string_view bytes, std::string*
 }
 
 std::optional<Hash> RecordProofStateRoot(const RecordProof& proof, std::string* error) {
+  if (!proof.config.has_value() && (proof.commitment.has_value() || proof.content.has_value())) {
+    *error = "a record without a collection";
+    return std::nullopt;
+  }
+  if (!proof.commitment.has_value() && proof.content.has_value()) {
+    *error = "content without a record";
+    return std::nullopt;
+  }
   std::optional<Hash> value;
   if (proof.config.has_value()) {
     if (proof.content.has_value()) {

@@ -184,6 +184,44 @@ def test_proofs_of_the_server_and_every_byte_of_them(server, tmp_path):
         refuses(lambda: verify.verify_text(data + data, key, options), (name, "twice"))
 
 
+def test_nothing_is_shown_that_the_paths_do_not_carry(server):
+    """Lines moved from one proof into another, with the sum put right: a record in no collection, content
+    without a record, something found where nothing is."""
+    with server.client() as client:
+        client.create_collection("c", dimension=1, metric="l2")
+        client.upsert("c", ["a"], [[1.0]], [{"n": 1}])
+        key = key_of(client)
+        there = client.audit.prove_record("c", "a").text.encode().split(b"\n")
+        absent = client.audit.prove_record("c", "b").text.encode().split(b"\n")
+        nowhere = client.audit.prove_record("d", "a").text.encode().split(b"\n")
+
+    def lines(proof, word):
+        return [i for i, line in enumerate(proof) if line.startswith(word)]
+
+    def summed(proof):
+        head, rest = proof[:lines(proof, b"sha256")[0]], proof[lines(proof, b"sha256")[0] + 1:]
+        data = b"\n".join(head) + b"\n"
+        return data + b"sha256 " + base64.b64encode(hashlib.sha256(data).digest()) + b"\n" + b"\n".join(rest)
+
+    assert verify.verify_text(summed(there), key, Options())
+    record = there[lines(there, b"record ")[0]]
+    content = there[lines(there, b"vector ")[0]:lines(there, b"document ")[0] + 1]
+    for proof in (absent, nowhere):
+        at = lines(proof, b"record ")[0]
+        refuses(lambda: verify.verify_text(summed(proof[:at] + [record] + proof[at + 1:]), key, Options()),
+                "a record")
+        refuses(lambda: verify.verify_text(summed(proof[:at + 1] + content + proof[at + 1:]), key, Options()),
+                "content")
+        refuses(lambda: verify.verify_text(summed(proof[:at] + [record] + content + proof[at + 1:]), key,
+                                           Options()), "both")
+    at = lines(there, b"record ")[0]
+    refuses(lambda: verify.verify_text(summed(there[:at] + [b"record none"] + there[at + 4:]), key, Options()),
+            "no record")
+    # The same proof under a checkpoint of another server's key.
+    refuses(lambda: verify.verify_text(summed(there), verify.VerifierKey(
+        b"PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"), Options()), "key")
+
+
 def test_documents_are_compared(server, tmp_path):
     with server.client() as client:
         client.create_collection("c", dimension=1, metric="l2")

@@ -142,6 +142,21 @@ TEST(SparseProof, AnotherKeyMustShareThePath) {
   }
 }
 
+// A tree that no rule makes: a leaf in the place of a key that it does not share.
+TEST(SparseProof, ALeafInAPlaceThatIsNotItsOwnShowsNothing) {
+  Hash key{};
+  Hash other{};
+  other[0] = 0x80;
+  SparseProof proof;
+  proof.end = SparseProof::End::kOtherKey;
+  proof.other_key = other;
+  proof.other_value = Hash{1};
+  proof.siblings = {kZeroHash};
+  EXPECT_FALSE(SparseProofRoot(key, std::nullopt, proof).has_value());
+  proof.siblings.assign(257, kZeroHash);
+  EXPECT_FALSE(SparseProofRoot(key, std::nullopt, proof).has_value());
+}
+
 TEST(SparseProof, IsAsLongAsTheLogarithm) {
   std::mt19937_64 random(7);
   SparseTree tree;
@@ -240,6 +255,38 @@ TEST_F(RecordProofs, HoldForWhatIsThereAndForWhatIsNot) {
   Apply(drop);
   Expect("c", "r0", false);
   Expect("d", "r0", false);
+}
+
+TEST_F(RecordProofs, NothingIsShownThatThePathsDoNotCarry) {
+  const auto refused = [](const RecordProof& proof) {
+    std::string error;
+    EXPECT_FALSE(ParseRecordProof(EncodeRecordProof(proof), &error).has_value());
+    EXPECT_FALSE(error.empty());
+    error.clear();
+    EXPECT_FALSE(RecordProofStateRoot(proof, &error).has_value());
+    EXPECT_FALSE(error.empty());
+  };
+  const RecordProof there = machine_.ProveRecord("c", "r0");
+  RecordProof none = machine_.ProveRecord("e", "r0");
+  none.commitment = there.commitment;
+  refused(none);
+  none.content = there.content;
+  refused(none);
+  none = machine_.ProveRecord("c", "nobody");
+  none.content = there.content;
+  refused(none);
+  // Found where nothing is, and nothing where something is.
+  std::string error;
+  none = machine_.ProveRecord("c", "nobody");
+  none.commitment = there.commitment;
+  EXPECT_FALSE(RecordProofStateRoot(none, &error).has_value());
+  RecordProof lie = there;
+  lie.commitment.reset();
+  lie.content.reset();
+  EXPECT_FALSE(RecordProofStateRoot(lie, &error).has_value());
+  lie = there;
+  lie.config.reset();
+  EXPECT_FALSE(RecordProofStateRoot(lie, &error).has_value());
 }
 
 // FROZEN.

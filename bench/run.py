@@ -215,6 +215,24 @@ def search(bench):
                      taken["grpc_micros"] / (within + taken["empty_micros"]), 1.15, True)
         bench.report(f"search in process, {rows // 1000}k x {dimension}", rows * dimension * 4 / within / 1e3,
                      "GB/s", "(see the kernels)")
+    search_together(bench)
+
+
+def search_together(bench):
+    """Clients in closed loops, their searches joined and not."""
+    rows, dimension = 200_000, 768
+    directory = bench.directory()
+    taken = bench.run("bench/search_bench", directory / "data", rows, dimension, 40, bench.rounds)
+    shutil.rmtree(directory)
+    batches, name = taken["batch16_rate"], f"{rows // 1000}k x {dimension}"
+    bench.report(f"searches of 16 clients, {name}", taken["joined_16"]["rate"], "1/s",
+                 f"batches of 16 in process: {batches:,.0f}; not joined: {taken['apart_16']['rate']:,.0f}",
+                 taken["joined_16"]["rate"] / batches, 0.80)
+    for clients in (1, 4, 16):
+        joined, apart = taken[f"joined_{clients}"], taken[f"apart_{clients}"]
+        for part in ("p50", "p99"):
+            bench.report(f"search, {clients} clients, {name}", joined[part], f"us {part}",
+                         f"not joined: {apart[part]:,.0f}", joined[part] / apart[part])
 
 
 def memory(bench):

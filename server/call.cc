@@ -173,16 +173,20 @@ void RunDetached(Executor* executor, Call* call, std::function<void()> work) {
     work();
   });
   if (accepted) return;
-  call->Done(MakeError(absl::StatusCode::kResourceExhausted, "OVERLOADED",
-                       "too many requests are waiting; try again later"));
+  call->Done(Overloaded());
+}
+
+absl::Status Overloaded() {
+  return MakeError(absl::StatusCode::kResourceExhausted, "OVERLOADED",
+                   "too many requests are waiting; try again later");
+}
+
+void EndCall(Call* call, const absl::Status& status) {
+  call->Done(absl::IsCancelled(status) && call->Stopped() ? call->StopStatus() : status);
 }
 
 void RunOnExecutor(Executor* executor, Call* call, std::function<absl::Status()> work) {
-  RunDetached(executor, call, [call, work = std::move(work)] {
-    absl::Status status = work();
-    if (absl::IsCancelled(status) && call->Stopped()) status = call->StopStatus();
-    call->Done(status);
-  });
+  RunDetached(executor, call, [call, work = std::move(work)] { EndCall(call, work()); });
 }
 
 }  // namespace stele::server

@@ -88,6 +88,13 @@ void WhenReached(Engine* engine, index::LogIndex min_index, Call* call,
 // (RESOURCE_EXHAUSTED OVERLOADED), or if it has stopped when its turn comes.
 void RunDetached(Executor* executor, Call* call, std::function<void()> work);
 
+// What a call ends with where there is no room for its work: RESOURCE_EXHAUSTED OVERLOADED.
+absl::Status Overloaded();
+
+// Ends the call: where `status` is CANCELLED because the call has stopped, with the reason for
+// that.
+void EndCall(Call* call, const absl::Status& status);
+
 // Runs `work` on the executor and ends the call with what it returns; otherwise as RunDetached.
 // `work` may return CANCELLED early where the call has stopped.
 void RunOnExecutor(Executor* executor, Call* call, std::function<absl::Status()> work);

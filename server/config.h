@@ -36,6 +36,7 @@ struct Config {
   std::string tls_client_ca;
   bool insecure_no_auth = false;
   uint32_t search_threads = 0;
+  uint32_t search_join_max = 0;
   const index::Kernels* kernels = nullptr;  // null: the best of this machine
   uint64_t history_entries = 0;
   uint64_t snapshot_log_bytes = 0;

@@ -262,6 +262,7 @@ const storage::Journal& Engine::journal() const { return *impl_->journal; }
 const index::LogTree& Engine::base_tree() const { return impl_->base_tree; }
 bool Engine::write_poisoned() const { return impl_->journal->poisoned(); }
 uint32_t Engine::search_threads() const { return impl_->pool->threads(); }
+void Engine::CountJoined(uint64_t searches) const { impl_->searches_joined += searches; }
 
 EngineStats Engine::stats() const {
   EngineStats stats;
@@ -269,6 +270,7 @@ EngineStats Engine::stats() const {
   stats.records_written = impl_->records_written;
   stats.active_readers = impl_->readers.active();
   stats.searches = impl_->searches;
+  stats.searches_joined = impl_->searches_joined;
   stats.rows_scanned = impl_->rows_scanned;
   stats.journal = impl_->journal->stats();
   {

@@ -111,6 +111,7 @@ struct EngineStats {
   uint64_t queue_bytes = 0;
   uint64_t active_readers = 0;
   uint64_t searches = 0;
+  uint64_t searches_joined = 0;  // of these, in one pass with others
   uint64_t rows_scanned = 0;
   std::optional<index::LogIndex> newest_snapshot_index;
   int64_t newest_snapshot_micros = 0;  // clock time at which it was taken
@@ -196,6 +197,8 @@ class Engine {
   bool write_poisoned() const;
   const index::Kernels& kernels() const { return *kernels_; }
   uint32_t search_threads() const;
+  // Tells the statistics that so many queries of one Search were calls of their own.
+  void CountJoined(uint64_t searches) const;
   EngineStats stats() const;
 
  private:

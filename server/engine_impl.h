@@ -102,6 +102,7 @@ struct Engine::Impl {
   std::atomic<uint64_t> entries_applied{0};
   std::atomic<uint64_t> records_written{0};
   mutable std::atomic<uint64_t> searches{0};
+  mutable std::atomic<uint64_t> searches_joined{0};
   mutable std::atomic<uint64_t> rows_scanned{0};
   std::atomic<uint64_t> log_bytes_since_snapshot{0};
   std::atomic<bool> snapshot_queued{false};

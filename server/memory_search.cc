@@ -1,5 +1,6 @@
 #include "server/memory_search.h"
 
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -109,32 +110,34 @@ absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::BatchSearchRequest& reques
   return plan;
 }
 
+absl::Status SearchPlan::Prepare(const Query& query, const index::CollectionConfig& config,
+                                 Prepared* prepared) const {
+  absl::StatusOr<std::vector<int32_t>> vector = ConvertVector(
+      query.wire->vector(), config.dimension, config.metric, absl::StrCat(query.field, ".vector"));
+  if (!vector.ok()) return vector.status();
+  prepared->vector = *std::move(vector);
+  prepared->query.vector = prepared->vector;
+  prepared->query.k = query.wire->k();
+  if (query.filter.has_value()) prepared->query.filter = &*query.filter;
+  if (!query.wire->has_threshold()) return absl::OkStatus();
+  const absl::StatusOr<int64_t> bound = ConvertThreshold(query.wire->threshold(), config.metric,
+                                                         absl::StrCat(query.field, ".threshold"));
+  if (bound.ok()) prepared->query.distance_max = *bound;
+  return bound.status();
+}
+
 absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
                                                       const Stopped& stopped) const {
   absl::StatusOr<CollectionView> opened = OpenCollection(engine, at_index_, *collection_);
   if (!opened.ok()) return opened.status();
   Answer answer{*std::move(opened), {}};
-  const index::CollectionConfig& config = answer.collection->config();
 
-  std::vector<std::vector<int32_t>> vectors;
+  std::vector<Prepared> prepared(queries_.size());
   std::vector<index::SearchQuery> queries;
-  vectors.reserve(queries_.size());
-  queries.reserve(queries_.size());
-  for (const Query& query : queries_) {
-    absl::StatusOr<std::vector<int32_t>> vector =
-        ConvertVector(query.wire->vector(), config.dimension, config.metric,
-                      absl::StrCat(query.field, ".vector"));
-    if (!vector.ok()) return vector.status();
-    vectors.push_back(*std::move(vector));
-    index::SearchQuery& prepared = queries.emplace_back();
-    prepared.vector = vectors.back();
-    prepared.k = query.wire->k();
-    if (query.filter.has_value()) prepared.filter = &*query.filter;
-    if (!query.wire->has_threshold()) continue;
-    const absl::StatusOr<int64_t> bound = ConvertThreshold(query.wire->threshold(), config.metric,
-                                                           absl::StrCat(query.field, ".threshold"));
-    if (!bound.ok()) return bound.status();
-    prepared.distance_max = *bound;
+  for (size_t i = 0; i < queries_.size(); ++i) {
+    absl::Status status = Prepare(queries_[i], answer.collection->config(), &prepared[i]);
+    if (!status.ok()) return status;
+    queries.push_back(prepared[i].query);
   }
   absl::StatusOr<SearchAnswer> found =
       engine.Search(answer.view, *answer.collection, queries, stopped);
@@ -143,13 +146,13 @@ absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
   return answer;
 }
 
-void SearchPlan::Explain(const Engine& engine, const Answer& answer, size_t query,
+void SearchPlan::Explain(const Engine& engine, const JoinedAnswer& answer, size_t query,
                          v1::SearchExplanation* wire) const {
-  const index::SearchCounts& counts = answer.found.counts[query];
+  const index::SearchCounts& counts = *answer.counts;
   wire->set_algorithm(kAlgorithm);
   wire->set_kernel(engine.kernels().name);
   wire->set_search_threads(engine.search_threads());
-  wire->set_rows_visible(answer.collection->StatsAt(answer.view.n()).record_count);
+  wire->set_rows_visible(answer.collection->StatsAt(answer.view->n()).record_count);
   wire->set_rows_scanned(counts.rows);
   wire->set_rows_kept_4bit(counts.kept4);
   wire->set_rows_kept_8bit(counts.kept8);
@@ -160,16 +163,21 @@ void SearchPlan::Explain(const Engine& engine, const Answer& answer, size_t quer
                                                                : v1::FILTER_STRATEGY_NONE);
 }
 
+absl::Status SearchPlan::Reply(const Engine& engine, const JoinedAnswer& answer,
+                               const Stopped& stopped, v1::SearchResponse* response) const {
+  FillPosition(answer.view->position(), response->mutable_position());
+  response->set_algorithm(kAlgorithm);
+  if (explain_) Explain(engine, answer, 0, response->mutable_explanation());
+  RecordFiller filler(*answer.view, *answer.collection, *selector_, kReplyBytesMax);
+  return FillHits(*answer.hits, answer.collection->config().metric, stopped, &filler,
+                  response->mutable_hits());
+}
+
 absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
                              v1::SearchResponse* response) const {
   const absl::StatusOr<Answer> answer = Search(engine, stopped);
   if (!answer.ok()) return answer.status();
-  FillPosition(answer->view.position(), response->mutable_position());
-  response->set_algorithm(kAlgorithm);
-  if (explain_) Explain(engine, *answer, 0, response->mutable_explanation());
-  RecordFiller filler(answer->view, *answer->collection, *selector_, kReplyBytesMax);
-  return FillHits(answer->found.hits.front(), answer->collection->config().metric, stopped, &filler,
-                  response->mutable_hits());
+  return Reply(engine, answer->Of(0), stopped, response);
 }
 
 absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
@@ -184,9 +192,35 @@ absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
     absl::Status status = FillHits(answer->found.hits[query], answer->collection->config().metric,
                                    stopped, &filler, result->mutable_hits());
     if (!status.ok()) return status;
-    if (explain_) Explain(engine, *answer, query, result->mutable_explanation());
+    if (explain_) Explain(engine, answer->Of(query), query, result->mutable_explanation());
   }
   return absl::OkStatus();
+}
+
+bool SearchPlan::joinable() const {
+  return !at_index_.has_value() && queries_.size() == 1 &&
+         queries_.front().wire->k() <= kJoinedKMax;
+}
+
+JoinableSearch SearchPlan::ToJoin(const Engine& engine, Stopped stopped,
+                                  v1::SearchResponse* response,
+                                  std::function<void(absl::Status)> done) const {
+  JoinableSearch search;
+  search.collection = *collection_;
+  search.filtered = queries_.front().filter.has_value();
+  search.prepare =
+      [this, prepared = std::make_shared<Prepared>()](
+          const index::CollectionConfig& config) -> absl::StatusOr<index::SearchQuery> {
+    const absl::Status status = Prepare(queries_.front(), config, prepared.get());
+    if (!status.ok()) return status;
+    return prepared->query;
+  };
+  search.stopped = stopped;
+  search.done = [this, &engine, stopped = std::move(stopped), response,
+                 done = std::move(done)](const absl::StatusOr<JoinedAnswer>& answer) {
+    done(answer.ok() ? Reply(engine, *answer, stopped, response) : answer.status());
+  };
+  return search;
 }
 
 }  // namespace stele::server

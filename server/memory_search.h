@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +16,7 @@
 #include "index/filter.h"
 #include "index/search.h"
 #include "server/engine.h"
+#include "server/joined_search.h"
 #include "server/memory_reads.h"
 #include "server/record_wire.h"
 #include "server/views.h"
@@ -33,6 +35,14 @@ class SearchPlan {
   absl::Status Run(const Engine& engine, const Stopped& stopped,
                    v1::BatchSearchResponse* response) const;
 
+  // Whether a Search may share a pass with others, if its collection is worth it.
+  bool joinable() const;
+  const std::string& collection() const { return *collection_; }
+  // The same search as one to be joined: its answer is written to `response`, then `done` called.
+  // REQUIRES: joinable(); plan, engine and response live until `done`.
+  JoinableSearch ToJoin(const Engine& engine, Stopped stopped, v1::SearchResponse* response,
+                        std::function<void(absl::Status)> done) const;
+
  private:
   struct Query {
     const v1::SearchQuery* wire = nullptr;
@@ -42,13 +52,24 @@ class SearchPlan {
   // Everything an answer needs.
   struct Answer : CollectionView {
     SearchAnswer found;
+    JoinedAnswer Of(size_t query) const {
+      return {&view, collection, &found.hits[query], &found.counts[query]};
+    }
+  };
+  struct Prepared {
+    std::vector<int32_t> vector;
+    index::SearchQuery query;  // points into the plan and to the vector
   };
 
   template <typename Request>
   void SetCommon(const Request& request);
   absl::Status Add(const v1::SearchQuery& query, std::string field);
+  absl::Status Prepare(const Query& query, const index::CollectionConfig& config,
+                       Prepared* prepared) const;
   absl::StatusOr<Answer> Search(const Engine& engine, const Stopped& stopped) const;
-  void Explain(const Engine& engine, const Answer& answer, size_t query,
+  absl::Status Reply(const Engine& engine, const JoinedAnswer& answer, const Stopped& stopped,
+                     v1::SearchResponse* response) const;
+  void Explain(const Engine& engine, const JoinedAnswer& answer, size_t query,
                v1::SearchExplanation* wire) const;
 
   const std::string* collection_ = nullptr;

@@ -60,6 +60,23 @@ grpc::ServerUnaryReactor* RunRead(const Parts& parts, grpc::CallbackServerContex
   return call;
 }
 
+// A search that joins others, or moves to the executor alone.
+void RunSearch(const Parts& parts, JoinedSearches* joined, Call* call,
+               const std::shared_ptr<const SearchPlan>& plan, v1::SearchResponse* response) {
+  const auto stopped = [call] { return call->Stopped(); };
+  if (plan->joinable() && joined->Worthwhile(plan->collection())) {
+    // The plan lives in `done`.
+    JoinableSearch search =
+        plan->ToJoin(*parts.engine, stopped, response,
+                     [call, plan](const absl::Status& status) { EndCall(call, status); });
+    if (!joined->Submit(std::move(search))) call->Done(Overloaded());
+    return;
+  }
+  RunOnExecutor(parts.executor, call, [engine = parts.engine, plan, stopped, response] {
+    return plan->Run(*engine, stopped, response);
+  });
+}
+
 void FillOutcome(const WriteResult& result, v1::GetOutcomeResponse* response) {
   WriteResult first = result;
   first.duplicate = false;
@@ -116,7 +133,20 @@ grpc::ServerUnaryReactor* MemoryService::CountRecords(grpc::CallbackServerContex
 grpc::ServerUnaryReactor* MemoryService::Search(grpc::CallbackServerContext* context,
                                                 const v1::SearchRequest* request,
                                                 v1::SearchResponse* response) {
-  return RunRead<SearchPlan>(parts_, context, "Search", request, response);
+  auto* call = new Call(context, parts_.gate, "Search");
+  if (!call->admitted()) return call;
+  absl::StatusOr<SearchPlan> made = SearchPlan::Make(*request);
+  if (!made.ok()) {
+    call->Done(made.status());
+    return call;
+  }
+  auto plan = std::make_shared<const SearchPlan>(*std::move(made));
+  WhenReached(parts_.engine, request->min_index(), call,
+              [this, call, plan, response](const absl::Status& status) {
+                if (!status.ok()) return call->Done(status);
+                RunSearch(parts_, &joined_, call, plan, response);
+              });
+  return call;
 }
 
 grpc::ServerUnaryReactor* MemoryService::BatchSearch(grpc::CallbackServerContext* context,

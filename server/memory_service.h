@@ -10,14 +10,15 @@
 #include "server/engine.h"
 #include "server/executor.h"
 #include "server/gate.h"
+#include "server/joined_search.h"
 #include "stele/v1/memory_service.grpc.pb.h"
 
 namespace stele::server {
 
 class MemoryService final : public v1::MemoryService::CallbackService {
  public:
-  MemoryService(Engine* engine, const Gate* gate, Executor* executor)
-      : parts_{engine, gate, executor} {}
+  MemoryService(Engine* engine, const Gate* gate, Executor* executor, JoinOptions joining = {})
+      : parts_{engine, gate, executor}, joined_(engine, executor, joining) {}
 
   grpc::ServerUnaryReactor* Write(grpc::CallbackServerContext* context,
                                   const v1::WriteRequest* request,
@@ -45,6 +46,7 @@ class MemoryService final : public v1::MemoryService::CallbackService {
 
  private:
   const Parts parts_;
+  JoinedSearches joined_;
 };
 
 }  // namespace stele::server

@@ -86,6 +86,8 @@ void AddWork(const EngineSample& sample, FamilyList* list) {
   list->Gauge("stele_queue_bytes", "Bytes of the writes in the queue.", stats.queue_bytes);
   list->Gauge("stele_active_readers", "Reads that hold a state now.", stats.active_readers);
   list->Count("stele_searches_total", "Search queries answered since the start.", stats.searches);
+  list->Count("stele_searches_joined_total",
+              "Of these, answered in one pass over memory with others.", stats.searches_joined);
   list->Count("stele_search_rows_total", "Rows scanned by searches since the start.",
               stats.rows_scanned);
 }

@@ -280,7 +280,7 @@ absl::Status Runner::ServeUntilStopped() {
   const uint32_t cores = std::max(2u, std::thread::hardware_concurrency());
   Executor executor(cores, kExecutorQueueMax);
   Gate gate(keys_.get(), &metrics_);
-  MemoryService memory(engine_.get(), &gate, &executor);
+  MemoryService memory(engine_.get(), &gate, &executor, {.searches_max = config_.search_join_max});
   CollectionService collections(engine_.get(), &gate, &executor);
   AdminService admin(engine_.get(), &gate, &executor, checkpointer_.get());
   AuditService audit(engine_.get(), &gate, &executor, checkpointer_.get());

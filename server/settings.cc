@@ -168,6 +168,13 @@ constexpr Setting kSettings[] = {
      [](std::string_view text, Config* config) {
        return Store(ParseCount(text, 0, 1024), &config->search_threads);
      }},
+    {"search-join-max", "COUNT", "32",
+     "The most searches of one large collection that share a pass over its memory when they come "
+     "at "
+     "the same time; 1 turns that off.",
+     [](std::string_view text, Config* config) {
+       return Store(ParseCount(text, 1, 1024), &config->search_join_max);
+     }},
     {"kernel", "NAME", "auto",
      "Distance kernel: auto, scalar, avx2, avx512 or neon. All give the same answers; a kernel "
      "that "

@@ -60,6 +60,7 @@ TEST(Config, Defaults) {
   EXPECT_EQ(config.keys_file, "");
   EXPECT_FALSE(config.insecure_no_auth);
   EXPECT_EQ(config.search_threads, 0u);
+  EXPECT_EQ(config.search_join_max, 32u);
   EXPECT_EQ(config.kernels, nullptr);
   EXPECT_EQ(config.history_entries, 10000u);
   EXPECT_EQ(config.snapshot_log_bytes, 256u << 20);
@@ -81,6 +82,7 @@ TEST_F(ConfigFile, EverySettingBySource) {
                             {"tls-client-ca", "a"},
                             {"insecure-no-auth", "true"},
                             {"search-threads", "3"},
+                            {"search-join-max", "2"},
                             {"kernel", "scalar"},
                             {"history-entries", "4"},
                             {"snapshot-log-bytes", "5KiB"},
@@ -112,6 +114,7 @@ TEST_F(ConfigFile, EverySettingBySource) {
     EXPECT_EQ(config.keys_file + config.tls_cert + config.tls_key + config.tls_client_ca, "kcya");
     EXPECT_TRUE(config.insecure_no_auth);
     EXPECT_EQ(config.search_threads, 3u);
+    EXPECT_EQ(config.search_join_max, 2u);
     ASSERT_NE(config.kernels, nullptr);
     EXPECT_STREQ(config.kernels->name, "scalar");
     EXPECT_EQ(config.history_entries, 4u);

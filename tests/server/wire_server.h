@@ -28,6 +28,7 @@ class WireServer {
     EngineOptions engine;  // the directory is set here
     uint32_t executor_threads = 2;
     size_t executor_queue = 64;
+    JoinOptions joining;
   };
 
   WireServer() : WireServer(Options()) {}
@@ -41,7 +42,8 @@ class WireServer {
     RecoveryReport report;
     engine_ = Engine::Open(options.engine, &report).value();
     executor_ = std::make_unique<Executor>(options.executor_threads, options.executor_queue);
-    memory_ = std::make_unique<MemoryService>(engine_.get(), &gate_, executor_.get());
+    memory_ =
+        std::make_unique<MemoryService>(engine_.get(), &gate_, executor_.get(), options.joining);
     collections_ = std::make_unique<CollectionService>(engine_.get(), &gate_, executor_.get());
     admin_ = std::make_unique<AdminService>(engine_.get(), &gate_, executor_.get());
     GrpcServer::Options server;

@@ -5,6 +5,7 @@ model is at hand on every machine, and these have the spectra and clusters of re
 """
 
 import json
+import platform
 import shutil
 import statistics
 import subprocess
@@ -120,9 +121,10 @@ def run(bench):
         print(f"knn: numpy and faiss-cpu could not be had: {reason}")
         return
     rounds = min(3, bench.rounds)
+    avx2 = platform.machine() == "x86_64"
     for size, bound in SIZES:
         label = f"{size[1] // 1000}k x {size[0]}"
-        figures, last = one_size(bench, program, size, rounds=rounds, avx2=size[0] == 768)
+        figures, last = one_size(bench, program, size, rounds=rounds, avx2=avx2 and size[0] == 768)
         report_size(bench, label, figures, last)
         report_memory(bench, label, size[0], last, bound)
         if size[0] == 768:

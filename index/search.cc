@@ -118,6 +118,7 @@ std::vector<SearchHit> TopHits::TakeSorted() {
 
 void SearchCounts::Add(const SearchCounts& other) {
   rows += other.rows;
+  narrowed |= other.narrowed;
   candidates += other.candidates;
   kept4 += other.kept4;
   kept8 += other.kept8;
@@ -217,8 +218,9 @@ void SearchScan::BeginBlock(uint32_t number, std::span<TopHits> hits,
   if (visible == 0) return;
   for (size_t query = 0; query < queries_.size(); ++query) {
     uint64_t rows = visible;
-    if (narrowed(query)) {
+    if (!candidates_[query].empty()) {
       rows &= candidates_[query][number];
+      counts[query].narrowed = true;
       counts[query].candidates += static_cast<uint64_t>(std::popcount(rows));
       if (rows == 0) continue;
     }

@@ -68,7 +68,8 @@ class TopHits {
 // What a search did, for explaining it.
 struct SearchCounts {
   uint64_t rows = 0;          // visible rows met
-  uint64_t candidates = 0;    // slots that the filter's postings named, where they were used
+  bool narrowed = false;      // whether the filter's postings were used,
+  uint64_t candidates = 0;    // and how many visible rows they named
   uint64_t kept4 = 0;         // rows that the 4-bit readings did not rule out
   uint64_t kept8 = 0;         // rows that the 8-bit readings did not rule out
   uint64_t filter_tests = 0;  // rows whose attributes were looked at
@@ -89,8 +90,6 @@ class SearchScan {
   // Work is divided into stretches of neighbouring blocks, numbered in an order of the scan's own,
   // so that the first ones are a fair sample.
   uint32_t stretch_count() const { return stretch_count_; }
-  // Whether postings have narrowed the search of a query.
-  bool narrowed(size_t query) const { return !candidates_[query].empty(); }
   std::span<const SearchQuery> queries() const { return queries_; }
   // Bytes of 4-bit codes in a stretch.
   size_t stretch_code_bytes() const;

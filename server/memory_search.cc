@@ -159,8 +159,10 @@ void SearchPlan::Explain(const Engine& engine, const JoinedAnswer& answer, size_
   wire->set_rows_filter_tested(counts.filter_tests);
   wire->set_rows_computed(counts.computed);
   wire->set_bytes_read(counts.bytes);
-  wire->set_filter_strategy(queries_[query].filter.has_value() ? v1::FILTER_STRATEGY_SCAN
-                                                               : v1::FILTER_STRATEGY_NONE);
+  wire->set_filter_strategy(counts.narrowed                      ? v1::FILTER_STRATEGY_POSTINGS
+                            : queries_[query].filter.has_value() ? v1::FILTER_STRATEGY_SCAN
+                                                                 : v1::FILTER_STRATEGY_NONE);
+  wire->set_filter_candidates(counts.candidates);
 }
 
 absl::Status SearchPlan::Reply(const Engine& engine, const JoinedAnswer& answer,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/context.h"
+#include "client/cli/explanation.h"
 #include "client/cli/files.h"
 #include "client/cli/read_options.h"
 #include "client/cli/record_source.h"
@@ -22,6 +23,7 @@ struct SearchArguments {
   uint32_t k = 10;
   std::optional<double> threshold;
   std::optional<int64_t> distance_raw_max;
+  bool explain = false;
 };
 
 // A vector to ask about, and what to call it.
@@ -150,6 +152,7 @@ absl::StatusOr<std::vector<v1::BatchSearchResponse>> Ask(Client* client,
   }
   std::vector<v1::BatchSearchResponse> responses;
   ReadOptions read = arguments.read.read();
+  read.explain = arguments.explain;
   for (size_t begin = 0; begin < queries.size(); begin += batch_max) {
     const size_t count = std::min(batch_max, queries.size() - begin);
     auto response =
@@ -197,9 +200,15 @@ absl::Status RunSearch(Context& context, const SearchArguments& arguments) {
   for (const v1::BatchSearchResponse& response : *responses) {
     for (const auto& result : response.results()) {
       const std::string& name = (*vectors)[index++].name;
-      json["results"].push_back({{"query", name}, {"hits", HitsToJson(result.hits())}});
+      Json item = {{"query", name}, {"hits", HitsToJson(result.hits())}};
       if (queries.size() > 1) absl::StrAppend(&text, Printable(name, 200), "\n");
       absl::StrAppend(&text, HitsToText(result.hits(), arguments.read.select()));
+      if (arguments.explain) {
+        const auto* explanation = result.has_explanation() ? &result.explanation() : nullptr;
+        item["explanation"] = ExplanationToJson(explanation);
+        absl::StrAppend(&text, "\n", ExplanationToText(explanation), "\n");
+      }
+      json["results"].push_back(std::move(item));
     }
   }
   absl::StrAppend(&text, Printable(responses->front().algorithm(), 40), " search, ",
@@ -226,6 +235,7 @@ void AddSearchCommand(CLI::App* app, Context* context) {
                       "l2: score at most this; cosine, dot: at least this");
   command->add_option("--distance-raw-max", search->distance_raw_max,
                       "Exact bound on the raw distance");
+  command->add_flag("--explain", search->explain, "Show how each answer was found");
   AddSelectOptions(command, &search->read);
   AddIndexOptions(command, &search->read);
   SetRun(command, context, [search](Context& c) { return RunSearch(c, *search); });

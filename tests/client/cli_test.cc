@@ -273,6 +273,63 @@ TEST_F(CliTest, SearchSendsWhatWasAsked) {
   EXPECT_EQ(server_.seen().searches.back().query().threshold().distance_raw_max(), -5);
 }
 
+TEST_F(CliTest, SearchExplains) {
+  RunJson({"upsert", "notes", "--id", "a", "--vector", "[1, 2]"});
+  const std::vector<std::string> plain = {"search", "notes", "--vector", "[1, 2]"};
+  std::vector<std::string> explained = plain;
+  explained.push_back("--explain");
+  v1::SearchExplanation& explanation = server_.explanation.emplace();
+  explanation.set_algorithm("exact");
+  explanation.set_kernel("avx2");
+  explanation.set_search_threads(2);
+  explanation.set_rows_visible(20'000);
+  explanation.set_rows_scanned(19'999);
+  explanation.set_rows_kept_4bit(512);
+  explanation.set_rows_kept_8bit(31);
+  explanation.set_rows_filter_tested(95);
+  explanation.set_rows_computed(1);
+  explanation.set_bytes_read(1'300'000);
+  explanation.set_filter_strategy(v1::FILTER_STRATEGY_SCAN);
+  // Not asked for: not sent, not shown.
+  EXPECT_FALSE(RunJson(plain)["results"][0].contains("explanation"));
+  EXPECT_FALSE(server_.seen().searches.back().explain());
+  EXPECT_THAT(Run(plain).out, ::testing::Not(HasSubstr("STEP")));
+
+  const Json json = RunJson(explained)["results"][0]["explanation"];
+  EXPECT_TRUE(server_.seen().searches.back().explain());
+  EXPECT_EQ(json, Json::parse(R"({"algorithm": "exact", "kernel": "avx2", "search_threads": 2,
+      "rows_visible": 20000, "rows_scanned": 19999, "rows_kept_4bit": 512, "rows_kept_8bit": 31,
+      "rows_filter_tested": 95, "rows_computed": 1, "bytes_read": 1300000,
+      "filter_strategy": "scan", "filter_candidates": 0})"));
+  EXPECT_THAT(Run(explained).out,
+              HasSubstr("1  a   1.000000             0\n"
+                        "\n"
+                        "STEP                        ROWS    SHARE\n"
+                        "visible in the collection  20000  100.00%\n"
+                        "met by the scan            19999  100.00%\n"
+                        "kept by 4-bit readings       512    2.56%\n"
+                        "kept by 8-bit readings        31    0.15%\n"
+                        "filter evaluated              95    0.47%\n"
+                        "computed exactly               1   <0.01%\n"
+                        "read 1.2 MiB, filter: scan, exact search, kernel avx2, 2 threads\n"));
+
+  explanation.set_filter_strategy(v1::FILTER_STRATEGY_POSTINGS);
+  explanation.set_filter_candidates(5000);
+  EXPECT_EQ(RunJson(explained)["results"][0]["explanation"]["filter_candidates"], 5000);
+  EXPECT_THAT(Run(explained).out, HasSubstr("left by the filter's indexes   5000   25.00%\n"));
+}
+
+TEST_F(CliTest, SearchExplainsWhatItCan) {
+  const std::vector<std::string> command = {"search", "notes", "--vector", "[1, 2]", "--explain"};
+  // An older server ignores the question.
+  EXPECT_TRUE(RunJson(command)["results"][0]["explanation"].is_null());
+  EXPECT_THAT(Run(command).out, HasSubstr("not explained: the server does not know how\n"));
+  // A newer one knows more strategies; an empty collection has no shares.
+  server_.explanation.emplace().set_filter_strategy(static_cast<v1::FilterStrategy>(99));
+  EXPECT_EQ(RunJson(command)["results"][0]["explanation"]["filter_strategy"], "unknown");
+  EXPECT_THAT(Run(command).out, HasSubstr("computed exactly              0      -\nread 0 B, "));
+}
+
 TEST_F(CliTest, SearchOfAFileIsOnOneState) {
   RunJson({"upsert", "notes", "--id", "a", "--vector", "[1, 2]"});
   server_.limits.set_max_batch_queries(2);

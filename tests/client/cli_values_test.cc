@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "client/cli/explanation.h"
 #include "client/cli/filter_json.h"
 #include "client/cli/json_values.h"
 #include "client/cli/progress.h"
@@ -262,6 +263,16 @@ TEST(ProgressTest, SaysRateAndRemainingTime) {
             "f   25%  1,000 rows  1,000 rows/s  ETA 00:03");
   state = {0, 0, 0, 0};
   EXPECT_EQ(FormatProgress("f", "rows", state, absl::ZeroDuration(), false), "f  100%  0/0 rows");
+}
+
+TEST(BytesToText, HasFourDigitsAtMost) {
+  EXPECT_EQ(BytesToText(0), "0 B");
+  EXPECT_EQ(BytesToText(1023), "1023 B");
+  EXPECT_EQ(BytesToText(1024), "1.0 KiB");
+  EXPECT_EQ(BytesToText(10 << 20), "10.0 MiB");
+  EXPECT_EQ(BytesToText((uint64_t{1} << 30) - 1), "1.0 GiB");
+  EXPECT_EQ(BytesToText(uint64_t{1023} << 30), "1023.0 GiB");
+  EXPECT_EQ(BytesToText(~uint64_t{0}), "16.0 EiB");
 }
 
 }  // namespace

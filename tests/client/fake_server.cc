@@ -366,6 +366,7 @@ class FakeServer::Memory : public v1::MemoryService::Service {
       single.set_collection(request->collection());
       *single.mutable_query() = query;
       if (request->has_at_index()) single.set_at_index(request->at_index());
+      single.set_explain(request->explain());
       state_->seen.searches.push_back(single);
       auto* result = response->add_results();
       for (const auto& [id, record] : state_->records[request->collection()]) {
@@ -374,6 +375,9 @@ class FakeServer::Memory : public v1::MemoryService::Service {
         *hit->mutable_record() = record;
         hit->set_distance_raw(result->hits_size() - 1);
         hit->set_score(1.0 - static_cast<double>(hit->distance_raw()) * 0.25);
+      }
+      if (request->explain() && state_->owner->explanation.has_value()) {
+        *result->mutable_explanation() = *state_->owner->explanation;
       }
     }
     response->set_algorithm("exact");

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,8 @@ class FakeServer {
   v1::Limits limits;
   // Pages hold at most this many records.
   int page_size_max = 1000;
+  // What searches say if asked to explain; nothing, as an older server, where it has no value.
+  std::optional<v1::SearchExplanation> explanation;
 
   // What was seen.
   struct Seen {

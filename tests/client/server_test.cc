@@ -159,6 +159,11 @@ TEST_F(ServerTest, EveryCallOfTheClient) {
   EXPECT_EQ(found->hits(0).distance_raw(), 0);
   const std::vector<Query> queries(2, query);
   EXPECT_EQ(client.BatchSearch("notes", queries)->results_size(), 2);
+  EXPECT_FALSE(found->has_explanation());
+  EXPECT_EQ(client.Search("notes", query, {}, {.explain = true})->explanation().rows_scanned(),
+            500U);
+  const auto explained = client.BatchSearch("notes", queries, {}, {.explain = true});
+  EXPECT_EQ(explained->results(1).explanation().rows_visible(), 500U);
 
   const auto got = client.Get("notes", {records[1].id, "none"}, {.document = true});
   ASSERT_TRUE(got.ok());

@@ -127,5 +127,25 @@ TEST_F(Service, ExplainShowsThatReadingsRuleRowsOut) {
   EXPECT_LT(explanation.rows_computed(), 2000u);
 }
 
+// A filter that few rows can match is answered from the postings: only these rows are met.
+TEST_F(Service, ExplainTellsThatPostingsNarrowedTheSearch) {
+  server_.Create("c", 5, v1::METRIC_L2);
+  Fill("c", 900);
+  v1::SearchRequest request = SearchFor("c", {1, -2, 0.5f, 3, -1}, 7);
+  v1::Condition* condition = request.mutable_query()->mutable_filter()->mutable_condition();
+  condition->set_attribute("n");
+  for (const int64_t n : {5, 77, 899}) {
+    condition->mutable_one_of()->add_values()->set_int64_value(n);
+  }
+  request.set_explain(true);
+  v1::SearchResponse response;
+  ASSERT_TRUE(Call(&Memory::Search, request, &response).ok());
+  EXPECT_EQ(response.hits_size(), 3);
+  EXPECT_EQ(response.explanation().filter_strategy(), v1::FILTER_STRATEGY_POSTINGS);
+  EXPECT_EQ(response.explanation().filter_candidates(), 3u);
+  EXPECT_EQ(response.explanation().rows_scanned(), 3u);
+  EXPECT_EQ(response.explanation().rows_visible(), 900u);
+}
+
 }  // namespace
 }  // namespace stele::server

@@ -346,7 +346,7 @@ TEST_F(RecordProofs, EveryByteCounts) {
       EXPECT_FALSE(ParseRecordProof(text.substr(0, i), &error).has_value());
       for (unsigned bit = 0; bit < 8; ++bit) {
         std::string changed = text;
-        changed[i] = static_cast<char>(changed[i] ^ (1u << bit));
+        changed[i] = static_cast<char>(changed[i] ^ (1 << bit));
         error.clear();
         EXPECT_FALSE(ParseRecordProof(changed, &error).has_value()) << "byte " << i;
         EXPECT_TRUE(error.starts_with("line ")) << error;

@@ -1,8 +1,6 @@
 #include "server/checkpointer.h"
 
 #include <chrono>
-#include <fstream>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "index/commit_record.h"
@@ -14,7 +12,6 @@ namespace stele::server {
 namespace {
 
 constexpr char kKeyName[] = "checkpoint-key.pem";
-constexpr char kLastName[] = "checkpoint";
 constexpr std::chrono::seconds kPeriod{1};
 constexpr int kRootAttemptsMax = 1000;
 
@@ -22,8 +19,6 @@ std::string KeyPath(const Checkpointer::Options& options) {
   return options.key_file.empty() ? absl::StrCat(options.data_directory, "/", kKeyName)
                                   : options.key_file;
 }
-
-std::string OriginOf(const Engine& engine) { return "stele/" + engine.log_id().ToHex(); }
 
 absl::Status OutOfRange(uint64_t from, uint64_t to, absl::string_view what) {
   return MakeError(absl::StatusCode::kOutOfRange, "LOG_SIZE_OUT_OF_RANGE", std::string(what),
@@ -41,7 +36,7 @@ Checkpointer::Checkpointer(const Engine* engine, Options options,
     : engine_(engine),
       options_(std::move(options)),
       signing_key_(std::move(signing_key)),
-      key_(index::MakeVerifierKey(OriginOf(*engine), signing_key_->public_key())),
+      key_(index::MakeVerifierKey(LogOrigin(engine->journal()), signing_key_->public_key())),
       nodes_(&engine->journal(), engine->base_tree()) {}
 
 absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Open(const Engine* engine,
@@ -68,48 +63,27 @@ Checkpointer::~Checkpointer() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::string Checkpointer::LastPath() const {
-  return absl::StrCat(options_.data_directory, "/", kLastName);
-}
-
 // The log must begin with what was signed last, also if an older key signed it.
 absl::Status Checkpointer::LoadLast() {
   const std::lock_guard lock(mutex_);
-  uint64_t size = nodes_.base_size();
-  std::ifstream file(LastPath(), std::ios::binary);
-  std::optional<index::Checkpoint> last;
-  if (file) {
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    std::string error;
-    const std::optional<index::SignedNote> note = index::ParseNote(bytes, &error);
-    if (note.has_value()) last = index::ParseCheckpoint(note->text, &error);
-    if (!last.has_value()) {
-      return absl::DataLossError(absl::StrCat(LastPath(), " is damaged, ", error));
-    }
-    const absl::Status good = VerifyNote(*note, key_);
+  absl::StatusOr<std::optional<LastSigned>> last =
+      ReadLastSigned(options_.data_directory, engine_->journal(), nodes_);
+  if (!last.ok()) return last.status();
+  if (last->has_value()) {
+    const absl::Status good = VerifyNote((*last)->note, key_);
     if (absl::IsDataLoss(good)) {
-      return absl::DataLossError(absl::StrCat(LastPath(), ": ", good.message()));
+      return absl::DataLossError(
+          absl::StrCat(LastCheckpointPath(options_.data_directory), ": ", good.message()));
     }
-    const uint64_t end = engine_->published_index() + 1;
-    if (last->origin != key_.name || last->size > end || last->size < size) {
-      return absl::DataLossError(absl::StrCat(LastPath(), ": ", last->size, " entries of ",
-                                              last->origin, " were signed, but this log (",
-                                              key_.name, ") holds the entries up to ", end,
-                                              ": it was put back to an older state, or replaced"));
-    }
-    size = last->size;
+    tiles_ = std::move((*last)->tiles);
+  } else {
+    absl::StatusOr<index::LogTiles> tiles = nodes_.OpenTiles(nodes_.base_size());
+    if (!tiles.ok()) return tiles.status();
+    tiles_ = *std::move(tiles);
   }
-  absl::StatusOr<index::LogTiles> tiles = nodes_.OpenTiles(size);
-  if (!tiles.ok()) return tiles.status();
-  tiles_ = *std::move(tiles);
-  if (last.has_value() && tiles_.Root() != last->root) {
-    return absl::DataLossError(absl::StrCat(LastPath(), ": the first ", size,
-                                            " entries are not those that were signed: the log's ",
-                                            "past was changed"));
-  }
-  if (size == 0) return absl::OkStatus();
+  if (tiles_.size() == 0) return absl::OkStatus();
   // Signed again, so that it is by the key of now.
-  absl::StatusOr<SignedCheckpoint> again = Sign(size, tiles_.Root());
+  absl::StatusOr<SignedCheckpoint> again = Sign(tiles_.size(), tiles_.Root());
   if (!again.ok()) return again.status();
   last_ = *std::move(again);
   return absl::OkStatus();
@@ -126,7 +100,7 @@ absl::StatusOr<SignedCheckpoint> Checkpointer::Sign(uint64_t size, const index::
 }
 
 absl::Status Checkpointer::Store(const SignedCheckpoint& checkpoint) {
-  auto file = storage::AtomicFileWriter::Create(LastPath());
+  auto file = storage::AtomicFileWriter::Create(LastCheckpointPath(options_.data_directory));
   if (!file.ok()) return file.status();
   const absl::Status status = (*file)->Append(checkpoint.note);
   return status.ok() ? (*file)->Commit() : status;

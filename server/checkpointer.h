@@ -93,7 +93,6 @@ class Checkpointer {
   absl::StatusOr<SignedCheckpoint> MakeFor(uint64_t size, uint64_t at_least);
   absl::StatusOr<SignedCheckpoint> Sign(uint64_t size, const index::Hash& root) const;
   absl::Status Store(const SignedCheckpoint& checkpoint);
-  std::string LastPath() const;
   void Loop();
 
   const Engine* const engine_;

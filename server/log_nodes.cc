@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "index/command.h"
@@ -125,6 +127,47 @@ absl::StatusOr<index::LogTree> ReadBaseTree(const storage::SnapshotStore& store,
     return absl::DataLossError(absl::StrCat((*file)->path(), ": it is of another entry"));
   }
   return manifest->log_tree;
+}
+
+std::string LogOrigin(const storage::Journal& journal) {
+  return absl::StrCat("stele/", journal.log_id().ToHex());
+}
+
+std::string LastCheckpointPath(const std::string& data_directory) {
+  return absl::StrCat(data_directory, "/checkpoint");
+}
+
+absl::StatusOr<std::optional<LastSigned>> ReadLastSigned(const std::string& data_directory,
+                                                         const storage::Journal& journal,
+                                                         const LogNodes& nodes) {
+  const std::string path = LastCheckpointPath(data_directory);
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  std::string error;
+  std::optional<index::SignedNote> note = index::ParseNote(bytes, &error);
+  std::optional<index::Checkpoint> checkpoint;
+  if (note.has_value()) checkpoint = index::ParseCheckpoint(note->text, &error);
+  if (!checkpoint.has_value()) {
+    return absl::DataLossError(absl::StrCat(path, " is damaged, ", error));
+  }
+  const uint64_t end = journal.end_index().has_value() ? *journal.end_index() + 1 : 0;
+  const std::string origin = LogOrigin(journal);
+  if (checkpoint->origin != origin || checkpoint->size > end ||
+      checkpoint->size < nodes.base_size()) {
+    return absl::DataLossError(absl::StrCat(
+        path, ": ", checkpoint->size, " entries of ", checkpoint->origin,
+        " were signed, but this log (", origin, ") holds the entries from ", nodes.base_size(),
+        " up to ", end, ": it was put back to an older state, or replaced"));
+  }
+  absl::StatusOr<index::LogTiles> tiles = nodes.OpenTiles(checkpoint->size);
+  if (!tiles.ok()) return tiles.status();
+  if (tiles->Root() != checkpoint->root) {
+    return absl::DataLossError(absl::StrCat(path, ": the first ", checkpoint->size,
+                                            " entries are not those that were signed: the log's ",
+                                            "past was changed"));
+  }
+  return LastSigned{*std::move(note), *std::move(checkpoint), *std::move(tiles)};
 }
 
 storage::TileWrite MakeTileWrite(const index::LogTile& tile) {

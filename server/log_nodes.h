@@ -10,6 +10,8 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +19,7 @@
 #include "index/log_proof.h"
 #include "index/log_tiles.h"
 #include "index/log_tree.h"
+#include "index/proof_text.h"
 #include "storage/journal.h"
 #include "storage/snapshot_store.h"
 
@@ -60,6 +63,20 @@ class LogNodes {
 // continues. DATA_LOSS where that is damaged or gone.
 absl::StatusOr<index::LogTree> ReadBaseTree(const storage::SnapshotStore& store,
                                             const storage::Journal& journal);
+
+// The log's name in checkpoints: their origin, and the name of the key.
+std::string LogOrigin(const storage::Journal& journal);
+std::string LastCheckpointPath(const std::string& data_directory);
+// What was signed last, as the file in the data directory says; nothing where there is none. The
+// log begins with it, or DATA_LOSS says why not. Signatures are the caller's to check.
+struct LastSigned {
+  index::SignedNote note;
+  index::Checkpoint checkpoint;
+  index::LogTiles tiles;  // of the log at that size
+};
+absl::StatusOr<std::optional<LastSigned>> ReadLastSigned(const std::string& data_directory,
+                                                         const storage::Journal& journal,
+                                                         const LogNodes& nodes);
 
 // The form in which the journal takes a tile.
 storage::TileWrite MakeTileWrite(const index::LogTile& tile);

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "index/snapshot.h"
 #include "server/data_directory.h"
+#include "server/log_nodes.h"
 #include "server/recovery.h"
 #include "storage/journal.h"
 #include "storage/snapshot_store.h"
@@ -156,6 +157,11 @@ absl::StatusOr<VerifiedDirectory> VerifyDataDirectory(const EngineOptions& optio
       ReplayJournal(**journal, options.data_directory, progress, std::nullopt);
   if (!replay.ok()) return replay.status();
   verified.replay = *std::move(replay);
+  const absl::StatusOr<index::LogTree> base = ReadBaseTree(**store, **journal);
+  if (!base.ok()) return base.status();
+  const auto last_signed =
+      ReadLastSigned(options.data_directory, **journal, LogNodes(journal->get(), *base));
+  if (!last_signed.ok()) return last_signed.status();
   return verified;
 }
 

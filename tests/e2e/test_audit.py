@@ -163,3 +163,22 @@ def test_auditors_may_and_readers_may_not(make_server, tmp_path):
     cli("audit", "checkpoint", "--api-key-file", keys["auditor"], address=server.address)
     for command in (["checkpoint"], ["prove-entry", "0"], ["prove-consistency", "1"]):
         cli("audit", *command, "--api-key-file", keys["reader"], address=server.address, code=7)
+
+
+def test_verify_compares_the_log_with_what_was_signed(server):
+    fill(server, 20)
+    cli("audit", "checkpoint", "--size", "21", address=server.address)
+    server.stop()
+    verify = [os.environ["STELE_SERVER"], "--verify", "--data-dir", server.data]
+    assert subprocess.run(verify, capture_output=True, timeout=120).returncode == 0
+    path = os.path.join(server.data, "checkpoint")
+    with open(path, "rb") as file:
+        note = file.read()
+    lines = note.split(b"\n")
+    for bad in (note.replace(lines[1], str(int(lines[1]) - 1).encode(), 1),
+                note.replace(lines[1], str(int(lines[1]) + 1).encode(), 1),
+                note.replace(lines[2][:4], b"AAAA", 1), note[:40], b""):
+        with open(path, "wb") as file:
+            file.write(bad)
+        done = subprocess.run(verify, capture_output=True, timeout=120, text=True)
+        assert done.returncode == 6 and "checkpoint" in done.stderr, (bad, done.stderr)

@@ -262,6 +262,20 @@ TEST(LogTiles, CompleteTilesEndWithTheLeafThatTheirPlaceSays) {
   }
 }
 
+// The root of four places in the first of them is the node over these four, and no other.
+TEST(LogTiles, AMergedHashIsOneNodeOnly) {
+  std::vector<Hash> hashes(kTileWidth);
+  hashes[0] = Leaf(0);
+  for (unsigned i = 4; i < kTileWidth; ++i) hashes[i] = Leaf(i);
+  EXPECT_EQ(TileNode(hashes, 2, 0), Leaf(0));
+  EXPECT_FALSE(TileNode(hashes, 0, 0).has_value());
+  EXPECT_FALSE(TileNode(hashes, 1, 0).has_value());
+  EXPECT_FALSE(TileNode(hashes, 0, 1).has_value());
+  EXPECT_FALSE(TileNode(hashes, 1, 2).has_value());
+  EXPECT_EQ(TileNode(hashes, 0, 4), Leaf(4));
+  EXPECT_EQ(TileNode(hashes, 3, 0), HashPair(Label::kLogNode, Leaf(0), *TileNode(hashes, 2, 4)));
+}
+
 TEST(LogTiles, CanBeLoadedAgain) {
   LogTiles tiles;
   std::vector<LogTile> complete;

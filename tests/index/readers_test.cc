@@ -124,37 +124,52 @@ void ReadOnce(const StateMachine& machine, LogIndex n) {
   ASSERT_EQ(SearchAll(*collection, n, query, BestKernels()).size(), count);
 }
 
-// The k nearest by brute force over what is listed at n.
+// The answer by brute force over what is listed at n.
 std::vector<std::pair<int64_t, std::string>> Nearest(const Collection& collection, LogIndex n,
-                                                     const std::vector<int32_t>& query, size_t k) {
+                                                     const SearchQuery& query) {
   std::vector<std::pair<int64_t, std::string>> nearest;
   for (const auto* node = collection.records().First(); node != nullptr; node = node->Next()) {
     const RecordVersion* version = FindVisible(node->payload.newest.Get(), n);
     if (version == nullptr) continue;
+    if (query.filter != nullptr && !query.filter->Matches(AttributesView(version->attributes()))) {
+      continue;
+    }
     const std::vector<int32_t> row = collection.vectors().Row(version->slot());
     int64_t distance = 0;
     for (size_t i = 0; i < row.size(); ++i) {
-      const int64_t difference = int64_t{row[i]} - query[i];
+      const int64_t difference = int64_t{row[i]} - query.vector[i];
       distance += difference * difference;
     }
     nearest.emplace_back(distance, version->id());
   }
   std::sort(nearest.begin(), nearest.end());
-  nearest.resize(std::min(nearest.size(), k));
+  nearest.resize(std::min<size_t>(nearest.size(), query.k));
   return nearest;
 }
 
-// Searches of so many queries together that every stage of the scan takes part.
-void SearchOnce(const StateMachine& machine, LogIndex n, std::atomic<uint64_t>* ruled_out) {
+// How much of the search was at work.
+struct Work {
+  std::atomic<uint64_t> ruled_out{0};
+  std::atomic<uint64_t> narrowed{0};
+};
+
+// Searches of so many queries together that every stage of the scan takes part; the last two look
+// for a value that few records have.
+void SearchOnce(const StateMachine& machine, LogIndex n, Work* work) {
   constexpr uint32_t kNearest = 4;
   const Collection* collection = machine.FindCollection(kCollection, n);
   if (collection == nullptr) return;
   std::vector<std::vector<int32_t>> vectors;
-  for (int32_t i = 0; i < 5; ++i) vectors.emplace_back(collection->config().dimension, 20 * i);
+  for (int32_t i = 0; i < 7; ++i) vectors.emplace_back(collection->config().dimension, 20 * i);
+  Filter rare;
+  rare.kind = Filter::Kind::kCondition;
+  rare.test = Filter::Test::kEquals;
+  rare.attribute = "n";
+  rare.literals = {EncodeInt64(3)};
   std::vector<SearchQuery> queries;
   std::vector<TopHits> hits;
   for (const std::vector<int32_t>& vector : vectors) {
-    queries.push_back({vector, kNearest, nullptr, std::nullopt});
+    queries.push_back({vector, kNearest, queries.size() < 5 ? nullptr : &rare, std::nullopt});
     hits.emplace_back(kNearest, std::nullopt);
   }
   std::vector<SearchCounts> counts(queries.size());
@@ -167,8 +182,9 @@ void SearchOnce(const StateMachine& machine, LogIndex n, std::atomic<uint64_t>* 
     for (const SearchHit& hit : hits[i].TakeSorted()) {
       found.emplace_back(hit.distance, hit.version->id());
     }
-    ASSERT_EQ(found, Nearest(*collection, n, vectors[i], kNearest)) << "at " << n;
-    *ruled_out += counts[i].rows - counts[i].computed;
+    ASSERT_EQ(found, Nearest(*collection, n, queries[i])) << "at " << n;
+    if (queries[i].filter == nullptr) work->ruled_out += counts[i].rows - counts[i].computed;
+    if (counts[i].candidates > 0) ++work->narrowed;
   }
 }
 
@@ -253,25 +269,30 @@ TEST(ReadersTest, SeeTheirAttributesWhileTheseChange) {
 // residuals of every width and under several means.
 TEST(ReadersTest, FindTheNearestWhileRowsAreWrittenOver) {
   constexpr uint32_t kDimension = 40;
-  std::atomic<uint64_t> ruled_out{0};
+  Work work;
   const auto next = [](TestRandom& random) {
     Operation operation;
     operation.collection = kCollection;
-    operation.id = std::to_string(random.Below(400));
-    operation.attributes = EncodeAttributes({});
-    if (random.Below(3) == 0) {
+    // So many that blocks are full at times, and so few changes at a time.
+    operation.id = std::to_string(random.Below(1500));
+    const uint64_t kind = random.Below(12);
+    if (kind == 0) {
       operation.kind = OperationKind::kDelete;
+      return operation;
+    }
+    operation.attributes = EncodeAttributes({{"n", EncodeInt64(random.Within(20))}});
+    if (kind == 1) {
+      operation.kind = OperationKind::kUpdateAttributes;
     } else {
       constexpr int32_t kBounds[] = {100, 2'000, 400'000, 100'000'000};
       operation.vector = RandomVector(random, kDimension, kBounds[random.Below(4)]);
     }
     return operation;
   };
-  const auto read = [&](const StateMachine& machine, LogIndex n) {
-    SearchOnce(machine, n, &ruled_out);
-  };
+  const auto read = [&](const StateMachine& machine, LogIndex n) { SearchOnce(machine, n, &work); };
   RunRace({kDimension, next, read, 10'000, 1000});
-  EXPECT_GT(ruled_out, 0u);
+  EXPECT_GT(work.ruled_out, 0u);
+  EXPECT_GT(work.narrowed, 0u);
 }
 
 }  // namespace

@@ -156,7 +156,8 @@ class EngineRaceTest : public ::testing::Test {
                      [this](const absl::Status&) { ++answered_; });
     engine_->WhenPublished(engine_->published_index() + 3, [this](bool) { ++answered_; });
     engine_->CancelWait(engine_->WhenPublished(engine_->published_index() + 3, [](bool) {}));
-    EXPECT_LE(engine_->stats().searches, 5 * (searches_ + kSearchers));
+    const uint64_t searches = searches_;
+    EXPECT_GE(engine_->stats().searches, 5 * searches);
     EXPECT_NE(engine_->log_root(), index::Hash{});
     EXPECT_LE(engine_->ListSnapshots().size(), 4u);
   }

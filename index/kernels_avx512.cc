@@ -302,36 +302,66 @@ STELE_VNNI void FillTileVnni(const uint8_t* rows, uint32_t groups, uint64_t rows
   }
 }
 
-// Every query's word stands in all lanes, and every row has a lane, so no sum goes across.
-template <int kQueries>
-STELE_VNNI inline void TileQueries(const uint8_t* tile, const int8_t* const* queries, size_t words,
-                                   int32_t* out) {
-  __m512i sums[kQueries][4];
-  for (auto& query : sums) {
-    for (__m512i& sum : query) sum = _mm512_setzero_si512();
-  }
-  for (size_t word = 0; word < words; ++word) {
-    __m512i rows[4];
-    for (size_t r = 0; r < 4; ++r) rows[r] = _mm512_loadu_si512(tile + word * 256 + r * 64);
-    for (int q = 0; q < kQueries; ++q) {
-      int32_t codes;
-      std::memcpy(&codes, queries[q] + word * 4, sizeof(codes));
-      const __m512i all = _mm512_set1_epi32(codes);
-      for (int r = 0; r < 4; ++r) sums[q][r] = _mm512_dpbusd_epi32(sums[q][r], rows[r], all);
-    }
-  }
-  for (int q = 0; q < kQueries; ++q) {
-    for (int r = 0; r < 4; ++r) _mm512_storeu_si512(out + q * 64 + r * 16, sums[q][r]);
-  }
+// Every query's word stands in all lanes, and every row has a lane, so no sum goes across. The sums
+// of six queries and 64 rows are named one by one: g++ 12 keeps an array of them in memory.
+constexpr uint32_t kTileQueries = 6;
+
+STELE_VNNI inline __m512i Word(const int8_t* codes) {
+  int32_t word;
+  std::memcpy(&word, codes, sizeof(word));
+  return _mm512_set1_epi32(word);
 }
+
+#define STELE_EACH_QUERY(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define STELE_TILE_SUMS(q) \
+  __m512i sum##q##a = zero, sum##q##b = zero, sum##q##c = zero, sum##q##d = zero;
+#define STELE_TILE_STEP(q)                                 \
+  {                                                        \
+    const __m512i all = Word(queries[q] + word * 4);       \
+    sum##q##a = _mm512_dpbusd_epi32(sum##q##a, row0, all); \
+    sum##q##b = _mm512_dpbusd_epi32(sum##q##b, row1, all); \
+    sum##q##c = _mm512_dpbusd_epi32(sum##q##c, row2, all); \
+    sum##q##d = _mm512_dpbusd_epi32(sum##q##d, row3, all); \
+  }
+#define STELE_TILE_STORE(q)                          \
+  _mm512_storeu_si512(out + q * 64, sum##q##a);      \
+  _mm512_storeu_si512(out + q * 64 + 16, sum##q##b); \
+  _mm512_storeu_si512(out + q * 64 + 32, sum##q##c); \
+  _mm512_storeu_si512(out + q * 64 + 48, sum##q##d);
+
+STELE_VNNI void SixQueries(const uint8_t* tile, const int8_t* const* queries, size_t words,
+                           int32_t* out) {
+  const __m512i zero = _mm512_setzero_si512();
+  STELE_EACH_QUERY(STELE_TILE_SUMS)
+  for (size_t word = 0; word < words; ++word) {
+    const __m512i row0 = _mm512_loadu_si512(tile + word * 256);
+    const __m512i row1 = _mm512_loadu_si512(tile + word * 256 + 64);
+    const __m512i row2 = _mm512_loadu_si512(tile + word * 256 + 128);
+    const __m512i row3 = _mm512_loadu_si512(tile + word * 256 + 192);
+    STELE_EACH_QUERY(STELE_TILE_STEP)
+  }
+  STELE_EACH_QUERY(STELE_TILE_STORE)
+}
+
+#undef STELE_TILE_STORE
+#undef STELE_TILE_STEP
+#undef STELE_TILE_SUMS
+#undef STELE_EACH_QUERY
 
 STELE_VNNI void TileDotsVnni(const uint8_t* tile, const int8_t* const* queries,
                              uint32_t query_count, uint32_t groups, int32_t* out) {
   const size_t words = size_t{groups} * 2 * kGroupBytes / 4;
   uint32_t q = 0;
-  for (; q + 6 <= query_count; q += 6) TileQueries<6>(tile, queries + q, words, out + q * 64);
-  for (; q + 2 <= query_count; q += 2) TileQueries<2>(tile, queries + q, words, out + q * 64);
-  if (q < query_count) TileQueries<1>(tile, queries + q, words, out + q * 64);
+  for (; q + kTileQueries <= query_count; q += kTileQueries) {
+    SixQueries(tile, queries + q, words, out + q * 64);
+  }
+  if (q == query_count) return;
+  // The last few, filled up with one of them.
+  const int8_t* last[kTileQueries];
+  int32_t sums[kTileQueries * 64];
+  for (uint32_t i = 0; i < kTileQueries; ++i) last[i] = queries[std::min(q + i, query_count - 1)];
+  SixQueries(tile, last, words, sums);
+  std::memcpy(out + q * 64, sums, (query_count - q) * 64 * sizeof(int32_t));
 }
 
 constexpr Kernels kKernels = {

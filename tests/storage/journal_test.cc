@@ -86,11 +86,11 @@ TEST_F(JournalTest, SettlingLeavesNothingToRecover) {
     ASSERT_TRUE(AppendTestEntries(*journal, 0, 20).ok());
     EXPECT_GT(logged_bytes(), 0u);
     ASSERT_TRUE(journal->Settle().ok());
-    EXPECT_EQ(logged_bytes(), 0u);
     ExpectTestEntries(*journal, 0, 19);
     ASSERT_TRUE(AppendTestEntries(*journal, 20, 1).ok());
     ASSERT_TRUE(journal->Settle().ok());
   }
+  // Not before it is closed: RocksDB removes its old logs behind.
   EXPECT_EQ(logged_bytes(), 0u);
   const auto journal = Open(0, /*read_only=*/true);
   EXPECT_EQ(journal->end_index(), 20u);

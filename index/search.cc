@@ -248,7 +248,10 @@ void SearchScan::FinishBlock(std::span<TopHits> hits, std::span<SearchCounts> co
   if (pass->block == nullptr) return;
   for (size_t i = 0; i < pass->active.size(); ++i) {
     const auto [query, rows, kept4] = pass->active[i];
-    const uint64_t kept = Keep8(*pass->block, rows, kept4, query, pass->HighDots(i),
+    counts[query].bytes +=
+        static_cast<uint64_t>(std::popcount(rows)) * (pass->block->nibble_bytes() + kHeaderBytes);
+    if (kept4 == 0) continue;
+    const uint64_t kept = Keep8(*pass->block, kept4, query, pass->HighDots(i),
                                 hits[query].distance_limit(), &counts[query]);
     if (std::popcount(kept) > kPaysBelow) scratch->blocks_without[query] = kBlocksWithout;
     Compute(*pass->block, kept, query, scratch, &hits[query], &counts[query]);
@@ -284,7 +287,7 @@ void SearchScan::MultiplyHigh(Scratch* scratch, Pass* pass) const {
   }
 }
 
-uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t rows, uint64_t kept4, size_t query,
+uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t kept4, size_t query,
                            const int32_t* high_dots, int64_t limit, SearchCounts* counts) const {
   const CodedQuery& coded = Coded(query, block);
   uint64_t kept = kept4;
@@ -298,9 +301,7 @@ uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t rows, uint64_t kep
   const auto rows4 = static_cast<uint64_t>(std::popcount(kept4));
   counts->kept4 += rows4;
   counts->kept8 += static_cast<uint64_t>(std::popcount(kept));
-  counts->bytes +=
-      static_cast<uint64_t>(std::popcount(rows)) * (block.nibble_bytes() + kHeaderBytes) +
-      rows4 * block.nibble_bytes();
+  counts->bytes += rows4 * block.nibble_bytes();
   return kept;
 }
 

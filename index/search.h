@@ -111,8 +111,8 @@ class SearchScan {
   // The products of the active queries' codes with the HIGH plane.
   void MultiplyHigh(Scratch* scratch, Pass* pass) const;
   // Of the rows kept so far, those that the 8-bit readings do not rule out.
-  uint64_t Keep8(const VectorBlock& block, uint64_t rows, uint64_t kept4, size_t query,
-                 const int32_t* high_dots, int64_t limit, SearchCounts* counts) const;
+  uint64_t Keep8(const VectorBlock& block, uint64_t kept4, size_t query, const int32_t* high_dots,
+                 int64_t limit, SearchCounts* counts) const;
   // Computes rows and offers them.
   void Compute(const VectorBlock& block, uint64_t rows, size_t query, Scratch* scratch,
                TopHits* hits, SearchCounts* counts) const;

@@ -14,8 +14,8 @@ TEST(Executor, RefusesBeyondItsQueueAndRunsTheRest) {
   std::atomic<int> ran{0};
   int accepted = 0;
   {
+    std::promise<void> started, release;  // outlive the threads
     Executor executor(1, 3);
-    std::promise<void> started, release;
     ASSERT_TRUE(executor.Submit([&] {
       started.set_value();
       release.get_future().wait();
@@ -32,9 +32,9 @@ TEST(Executor, RefusesBeyondItsQueueAndRunsTheRest) {
 }
 
 TEST(Executor, UsesAllItsThreads) {
-  Executor executor(3, 3);
   std::atomic<int> inside{0};
   std::promise<void> all;
+  Executor executor(3, 3);
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(executor.Submit([&] {
       if (++inside == 3) all.set_value();

@@ -77,8 +77,8 @@ STELE_INLINE RowCode EncodeAs(const int32_t* z, uint32_t dimension, const RowExt
   uint64_t sum8 = 0;
   for (uint32_t group = 0; group < GroupCount(dimension); ++group) {
     const uint32_t first = group * kGroupDimensions;
-    uint8_t* high = row.high + group * kGroupBytes;
-    uint8_t* low = row.low + group * kGroupBytes;
+    uint8_t* high = row.high + size_t{group} * kGroupBytes;
+    uint8_t* low = row.low + size_t{group} * kGroupBytes;
     if (dimension - first >= kGroupDimensions) {
       EncodeGroup(z + first, kGroupDimensions, static_cast<int32_t>(step), inverse, high, low,
                   residual + first, &sum4, &sum8);

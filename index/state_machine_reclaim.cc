@@ -68,7 +68,7 @@ void StateMachine::RemovePostings(const Dead& dead) {
     Limbo limbo;
     limbo.unlinked = next_index_;
     limbo.postings = piece;
-    limbo_.push_back(std::move(limbo));
+    limbo_.push_back(limbo);
   }
 }
 

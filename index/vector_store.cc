@@ -73,7 +73,7 @@ void VectorStore::BeginEpochIfDue() {
 
 void VectorStore::AddBlocks(ResidualWidth width) {
   const size_t nibbles = kBlockRows * size_t{GroupCount(dimension_)} * kGroupBytes;
-  const size_t residuals = kBlockRows * dimension_ * BytesOf(width);
+  const size_t residuals = size_t{kBlockRows} * dimension_ * BytesOf(width);
   constexpr size_t kWords = kBlockRows * sizeof(uint32_t);
   const size_t block_bytes = sizeof(VectorBlock) + 5 * kWords + 2 * nibbles + residuals;
   Fresh& fresh = fresh_[static_cast<unsigned>(width)];
@@ -98,10 +98,10 @@ void VectorStore::AddBlocks(ResidualWidth width) {
     block->width = width;
     block->epoch = epoch_count() - 1;
     block->mean = Mean(block->epoch);
-    block->squared_norms = squared_norms + i * kBlockRows;
-    block->steps = words + i * kBlockRows;
-    block->residuals4 = words + (fresh.blocks + i) * kBlockRows;
-    block->residuals8 = words + (2 * fresh.blocks + i) * kBlockRows;
+    block->squared_norms = squared_norms + size_t{i} * kBlockRows;
+    block->steps = words + size_t{i} * kBlockRows;
+    block->residuals4 = words + size_t{fresh.blocks + i} * kBlockRows;
+    block->residuals8 = words + size_t{2 * fresh.blocks + i} * kBlockRows;
     block->high_plane = high + i * nibbles;
     block->low_plane = low + i * nibbles;
     block->residual_plane = residual + i * residuals;

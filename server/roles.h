@@ -21,7 +21,6 @@ std::optional<Role> RoleByName(std::string_view name);
 struct MethodRule {
   std::string_view method;  // the RPC's name alone
   Role role;                // the least that may call it
-  bool streams;             // it may stay open while nothing is asked of it
 };
 
 // Every RPC of stele.v1, in the order of the proto files.

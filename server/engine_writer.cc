@@ -303,10 +303,7 @@ absl::StatusOr<WriteResult> Engine::Impl::ReadResult(index::LogIndex index, bool
 
 void Engine::Impl::Reclaim(size_t steps_max) {
   const index::LogIndex published = engine->published_.load();
-  const uint64_t history = engine->options_.history_entries;
-  const index::LogIndex horizon =
-      std::max(engine->horizon_.load(), published > history ? published - history : 0);
-  engine->horizon_.store(horizon);
+  const index::LogIndex horizon = engine->horizon_.load();
   const ReaderRegistry::Held held = readers.OldestHeld(published);
   std::vector<std::unique_ptr<index::Collection>> garbage;
   state->Reclaim(std::min(horizon, held.at), held.began, steps_max, &garbage);
@@ -397,6 +394,10 @@ std::vector<std::function<void(bool)>> Engine::Impl::Publish(const CommitGroup& 
   std::lock_guard lock(published_mutex);
   published_log_root = group.log_root;
   engine->published_.store(group.last_index);
+  const uint64_t history = engine->options_.history_entries;
+  if (group.last_index > history) {
+    engine->horizon_.store(std::max(engine->horizon_.load(), group.last_index - history));
+  }
   const auto end = waiters.upper_bound(group.last_index);
   for (auto waiter = waiters.begin(); waiter != end; ++waiter) {
     reached.push_back(std::move(waiter->second.second));

@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "index/check.h"
+
 namespace stele::index {
 namespace {
 
@@ -82,6 +84,22 @@ uint64_t Keep4(const VectorBlock& block, uint64_t visible, const CodedQuery& que
   ForEachRow(kept, [&](uint32_t row) { Prefetch(block.low(row), block.nibble_bytes()); });
   return kept;
 }
+
+#ifndef NDEBUG
+// Both bounds against the distances that they bound, for every row, whether kept or not.
+void CheckBounds(const VectorBlock& block, uint64_t rows, const CodedQuery& query,
+                 const int32_t* high_dots, const Kernels& kernels, std::vector<int32_t>* z) {
+  ForEachRow(rows, [&](uint32_t row) {
+    kernels.decode(block.planes(row), block.scale(row), block.dimension, z->data());
+    const int64_t distance = query.Distance(z->data());
+    const uint64_t bit = uint64_t{1} << row;
+    Check(Keep4(block, bit, query, distance, high_dots, kernels) == bit);
+    int32_t low_dot = 0;
+    kernels.nibble_dots(query.codes(), block.low(row), GroupCount(block.dimension), 1, &low_dot);
+    Check(query.LeastDistance8(block.code(row), high_dots[row], low_dot) <= distance);
+  });
+}
+#endif
 
 }  // namespace
 
@@ -250,6 +268,10 @@ void SearchScan::FinishBlock(std::span<TopHits> hits, std::span<SearchCounts> co
     const auto [query, rows, kept4] = pass->active[i];
     counts[query].bytes +=
         static_cast<uint64_t>(std::popcount(rows)) * (pass->block->nibble_bytes() + kHeaderBytes);
+#ifndef NDEBUG
+    CheckBounds(*pass->block, rows, Coded(query, *pass->block), pass->HighDots(i), kernels_,
+                &scratch->row);
+#endif
     if (kept4 == 0) continue;
     const uint64_t kept = Keep8(*pass->block, kept4, query, pass->HighDots(i),
                                 hits[query].distance_limit(), &counts[query]);

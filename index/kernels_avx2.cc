@@ -15,8 +15,8 @@ namespace {
 
 constexpr uint32_t kLanes = 8;
 
-STELE_AVX2 inline __m256i Load(const int32_t* from) {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+STELE_AVX2 inline __m256i Load(const void* from) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
 }
 
 // All ones in the first `count` lanes, for `count` below kLanes.
@@ -113,33 +113,14 @@ STELE_AVX2 void Rows(const int32_t* query, const int32_t* rows, size_t stride, u
   for (; r < row_count; ++r) out[r] = Pair<Metric>(query, rows + r * stride, dimension);
 }
 
-STELE_AVX2 RowExtent Center(const int32_t* vector, const int32_t* mean, uint32_t dimension,
-                            int32_t* z) {
-  return loops::Center(vector, mean, dimension, z);
-}
-
-STELE_AVX2 RowCode Encode(const int32_t* z, uint32_t dimension, const RowExtent& extent,
-                          const RowScale& scale, const RowPlanes& row) {
-  return loops::Encode(z, dimension, extent, scale, row);
-}
-
-STELE_AVX2 void Decode(const ConstRowPlanes& row, const RowScale& scale, uint32_t dimension,
-                       int32_t* z) {
-  loops::Decode(row, scale, dimension, z);
-}
-
-STELE_AVX2 uint64_t KeepRows(const BoundTerms& terms, const int64_t* squared_norms,
-                             const uint32_t* steps, const uint32_t* residuals,
-                             const int32_t* dots) {
-  return loops::KeepRows(terms, squared_norms, steps, residuals, dots);
-}
+STELE_PLANE_LOOPS(Loops, STELE_AVX2);
 
 // Sums of pairs of products, of 32 bytes of a nibble plane with two codes a byte. vpmaddubsw adds
 // two products into 16 bits: at most 2 * 15 * 127, so eight of them still fit.
 STELE_AVX2 inline __m256i NibblePairs(__m256i nibbles, const int8_t* low, const int8_t* high) {
   const __m256i mask = _mm256_set1_epi8(15);
-  const __m256i q_low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(low));
-  const __m256i q_high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(high));
+  const __m256i q_low = Load(low);
+  const __m256i q_high = Load(high);
   return _mm256_add_epi16(
       _mm256_maddubs_epi16(_mm256_and_si256(nibbles, mask), q_low),
       _mm256_maddubs_epi16(_mm256_and_si256(_mm256_srli_epi16(nibbles, 4), mask), q_high));
@@ -153,7 +134,7 @@ STELE_AVX2 int32_t NibbleDot(const int8_t* query, const uint8_t* row, uint32_t g
   while (i + 32 <= bytes) {
     __m256i pairs = _mm256_setzero_si256();
     for (int step = 0; step < 4 && i + 32 <= bytes; ++step, i += 32) {
-      const __m256i nibbles = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + i));
+      const __m256i nibbles = Load(row + i);
       pairs = _mm256_add_epi16(pairs, NibblePairs(nibbles, query + i, query + bytes + i));
     }
     sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, ones));
@@ -192,10 +173,6 @@ STELE_AVX2 void FillTile(const uint8_t* rows, uint32_t groups, uint64_t rows_mas
   }
 }
 
-STELE_AVX2 inline __m256i LoadBytes(const void* from) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
-}
-
 // The totals of four sums of eight lanes.
 STELE_AVX2 inline __m128i Totals(__m256i a, __m256i b, __m256i c, __m256i d) {
   const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
@@ -209,7 +186,7 @@ STELE_AVX2 inline __m128i Totals(__m256i a, __m256i b, __m256i c, __m256i d) {
 #define STELE_TILE_PAIRS(q) __m256i pairs##q##a = zero, pairs##q##b = zero;
 #define STELE_TILE_STEP(q)                                                       \
   {                                                                              \
-    const __m256i codes = LoadBytes(queries[q] + i);                             \
+    const __m256i codes = Load(queries[q] + i);                                  \
     pairs##q##a = _mm256_add_epi16(pairs##q##a, _mm256_maddubs_epi16(a, codes)); \
     pairs##q##b = _mm256_add_epi16(pairs##q##b, _mm256_maddubs_epi16(b, codes)); \
   }
@@ -225,8 +202,8 @@ STELE_AVX2 void TwoRows(const uint8_t* row_a, const uint8_t* row_b, const int8_t
   for (size_t i = 0; i < length;) {
     STELE_EACH_QUERY(STELE_TILE_PAIRS)
     for (const size_t end = std::min(i + 8 * 32, length); i < end; i += 32) {
-      const __m256i a = LoadBytes(row_a + i);
-      const __m256i b = LoadBytes(row_b + i);
+      const __m256i a = Load(row_a + i);
+      const __m256i b = Load(row_b + i);
       STELE_EACH_QUERY(STELE_TILE_STEP)
     }
     STELE_EACH_QUERY(STELE_TILE_FLUSH)
@@ -269,10 +246,10 @@ constexpr Kernels kKernels = {
     .nibble_dots = internal::NibbleDotsAvx2,
     .fill_tile = FillTile,
     .tile_dots = TileDots,
-    .keep_rows = KeepRows,
-    .center = Center,
-    .encode = Encode,
-    .decode = Decode,
+    .keep_rows = Loops::KeepRows,
+    .center = Loops::Center,
+    .encode = Loops::Encode,
+    .decode = Loops::Decode,
 };
 
 }  // namespace

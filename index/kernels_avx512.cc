@@ -118,41 +118,8 @@ STELE_AVX512 void Rows(const int32_t* query, const int32_t* rows, size_t stride,
   for (; r < row_count; ++r) out[r] = Pair<Metric>(query, rows + r * stride, dimension);
 }
 
-STELE_AVX512 RowExtent Center(const int32_t* vector, const int32_t* mean, uint32_t dimension,
-                              int32_t* z) {
-  return loops::Center(vector, mean, dimension, z);
-}
-
-STELE_AVX512 RowCode Encode(const int32_t* z, uint32_t dimension, const RowExtent& extent,
-                            const RowScale& scale, const RowPlanes& row) {
-  return loops::Encode(z, dimension, extent, scale, row);
-}
-
-STELE_AVX512 void Decode(const ConstRowPlanes& row, const RowScale& scale, uint32_t dimension,
-                         int32_t* z) {
-  loops::Decode(row, scale, dimension, z);
-}
-
-STELE_AVX512 uint64_t KeepRows(const BoundTerms& terms, const int64_t* squared_norms,
-                               const uint32_t* steps, const uint32_t* residuals,
-                               const int32_t* dots) {
-  return loops::KeepRows(terms, squared_norms, steps, residuals, dots);
-}
-
-STELE_VNNI RowExtent CenterVnni(const int32_t* vector, const int32_t* mean, uint32_t dimension,
-                                int32_t* z) {
-  return loops::Center(vector, mean, dimension, z);
-}
-
-STELE_VNNI RowCode EncodeVnni(const int32_t* z, uint32_t dimension, const RowExtent& extent,
-                              const RowScale& scale, const RowPlanes& row) {
-  return loops::Encode(z, dimension, extent, scale, row);
-}
-
-STELE_VNNI void DecodeVnni(const ConstRowPlanes& row, const RowScale& scale, uint32_t dimension,
-                           int32_t* z) {
-  loops::Decode(row, scale, dimension, z);
-}
+STELE_PLANE_LOOPS(Loops, STELE_AVX512);
+STELE_PLANE_LOOPS(VnniLoops, STELE_VNNI);
 
 STELE_VNNI inline __m512i Widened(const uint32_t* from) {
   return _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
@@ -374,10 +341,10 @@ constexpr Kernels kKernels = {
     .nibble_dots = internal::NibbleDotsAvx2,
     .fill_tile = nullptr,
     .tile_dots = nullptr,
-    .keep_rows = KeepRows,
-    .center = Center,
-    .encode = Encode,
-    .decode = Decode,
+    .keep_rows = Loops::KeepRows,
+    .center = Loops::Center,
+    .encode = Loops::Encode,
+    .decode = Loops::Decode,
 };
 
 constexpr Kernels kVnniKernels = {
@@ -391,9 +358,9 @@ constexpr Kernels kVnniKernels = {
     .fill_tile = FillTileVnni,
     .tile_dots = TileDotsVnni,
     .keep_rows = KeepRowsVnni,
-    .center = CenterVnni,
-    .encode = EncodeVnni,
-    .decode = DecodeVnni,
+    .center = VnniLoops::Center,
+    .encode = VnniLoops::Encode,
+    .decode = VnniLoops::Decode,
 };
 
 }  // namespace

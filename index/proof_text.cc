@@ -1,9 +1,9 @@
 #include "index/proof_text.h"
 
 #include <algorithm>
-#include <initializer_list>
 
 #include "index/codec.h"
+#include "index/proof_lines.h"
 
 namespace stele::index {
 namespace {
@@ -27,12 +27,6 @@ bool IsName(std::string_view name) {
   });
 }
 
-std::string Join(std::initializer_list<std::string_view> parts) {
-  std::string text;
-  for (const std::string_view part : parts) text.append(part);
-  return text;
-}
-
 std::string_view Bytes(const PublicKey& key) {
   return {reinterpret_cast<const char*>(key.data()), key.size()};
 }
@@ -41,6 +35,16 @@ std::string EncodeHashLines(const std::vector<Hash>& hashes) {
   std::string text;
   for (const Hash& hash : hashes) text.append(EncodeBase64(AsBytes(hash))).append("\n");
   return text;
+}
+
+// The hashes and the checkpoint, with which proofs about the log end.
+template <typename Proof>
+bool ParseEnd(LineParser& lines, Proof* proof) {
+  std::optional<std::vector<Hash>> hashes = lines.Hashes();
+  if (!hashes.has_value()) return false;
+  proof->hashes = *std::move(hashes);
+  proof->checkpoint = std::string(lines.rest());
+  return true;
 }
 
 }  // namespace
@@ -158,9 +162,7 @@ std::string EncodeCheckpoint(const Checkpoint& checkpoint) {
 }
 
 std::optional<Checkpoint> ParseCheckpoint(std::string_view text, std::string* error) {
-  LineParser lines(text);
-  Checkpoint checkpoint;
-  const auto parse = [&] {
+  const auto parse = [&](LineParser& lines, Checkpoint& checkpoint) {
     const std::optional<std::string_view> origin = lines.Next("the origin");
     if (!origin.has_value()) return false;
     if (!IsName(*origin)) return lines.Fail("it is not an origin"), false;
@@ -179,9 +181,7 @@ std::optional<Checkpoint> ParseCheckpoint(std::string_view text, std::string* er
       return lines.Fail("more lines follow it than a checkpoint has"), false;
     return true;
   };
-  if (parse()) return checkpoint;
-  *error = lines.error();
-  return std::nullopt;
+  return ParseLines<Checkpoint>(text, error, parse);
 }
 
 std::string EncodeNote(const SignedNote& note) {
@@ -195,9 +195,7 @@ std::string EncodeNote(const SignedNote& note) {
 }
 
 std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error) {
-  LineParser lines(bytes);
-  SignedNote note;
-  const auto parse = [&] {
+  const auto parse = [&](LineParser& lines, SignedNote& note) {
     if (bytes.size() > kNoteBytesMax) return lines.Fail("it is longer than a signed note"), false;
     // The text is what stands before the empty line; our texts have none of their own.
     for (;;) {
@@ -230,9 +228,7 @@ std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error) 
     if (note.signatures.empty()) return lines.Fail("there is no signature"), false;
     return true;
   };
-  if (parse()) return note;
-  *error = lines.error();
-  return std::nullopt;
+  return ParseLines<SignedNote>(bytes, error, parse);
 }
 
 KeyId NoteKeyId(std::string_view name, const PublicKey& key) {
@@ -286,9 +282,7 @@ std::string EncodeInclusionText(const InclusionText& proof) {
 }
 
 std::optional<InclusionText> ParseInclusionText(std::string_view bytes, std::string* error) {
-  LineParser lines(bytes);
-  InclusionText proof;
-  const auto parse = [&] {
+  const auto parse = [&](LineParser& lines, InclusionText& proof) {
     const auto header = lines.Next("the first line");
     if (!header.has_value()) return false;
     if (*header != kInclusionHeader) return lines.Fail("it is not a tlog-proof"), false;
@@ -301,15 +295,9 @@ std::optional<InclusionText> ParseInclusionText(std::string_view bytes, std::str
     const std::optional<uint64_t> index = ParseDecimal(*field);
     if (!index.has_value()) return lines.Fail("it is not the index of an entry"), false;
     proof.index = *index;
-    std::optional<std::vector<Hash>> hashes = lines.Hashes();
-    if (!hashes.has_value()) return false;
-    proof.hashes = *std::move(hashes);
-    proof.checkpoint = std::string(lines.rest());
-    return true;
+    return ParseEnd(lines, &proof);
   };
-  if (parse()) return proof;
-  *error = lines.error();
-  return std::nullopt;
+  return ParseLines<InclusionText>(bytes, error, parse);
 }
 
 std::string EncodeConsistencyText(const ConsistencyText& proof) {
@@ -318,9 +306,7 @@ std::string EncodeConsistencyText(const ConsistencyText& proof) {
 }
 
 std::optional<ConsistencyText> ParseConsistencyText(std::string_view bytes, std::string* error) {
-  LineParser lines(bytes);
-  ConsistencyText proof;
-  const auto parse = [&] {
+  const auto parse = [&](LineParser& lines, ConsistencyText& proof) {
     const auto header = lines.Next("the first line");
     if (!header.has_value()) return false;
     if (*header != kConsistencyHeader) return lines.Fail("it is not a consistency proof"), false;
@@ -329,15 +315,9 @@ std::optional<ConsistencyText> ParseConsistencyText(std::string_view bytes, std:
     const std::optional<uint64_t> size = ParseDecimal(*field);
     if (!size.has_value()) return lines.Fail("it is not the size of a log"), false;
     proof.old_size = *size;
-    std::optional<std::vector<Hash>> hashes = lines.Hashes();
-    if (!hashes.has_value()) return false;
-    proof.hashes = *std::move(hashes);
-    proof.checkpoint = std::string(lines.rest());
-    return true;
+    return ParseEnd(lines, &proof);
   };
-  if (parse()) return proof;
-  *error = lines.error();
-  return std::nullopt;
+  return ParseLines<ConsistencyText>(bytes, error, parse);
 }
 
 }  // namespace stele::index

@@ -1,22 +1,15 @@
 #include "index/record_proof.h"
 
-#include <initializer_list>
 #include <vector>
 
 #include "index/codec.h"
-#include "index/proof_text.h"
+#include "index/proof_lines.h"
 #include "index/value.h"
 
 namespace stele::index {
 namespace {
 
 constexpr size_t kSiblingsMax = 256;
-
-std::string Join(std::initializer_list<std::string_view> parts) {
-  std::string text;
-  for (const std::string_view part : parts) text.append(part);
-  return text;
-}
 
 std::string Base64(const Hash& hash) { return EncodeBase64(AsBytes(hash)); }
 
@@ -164,9 +157,7 @@ std::string EncodeRecordProof(const RecordProof& proof) {
 }
 
 std::optional<RecordProof> ParseRecordProof(std::string_view bytes, std::string* error) {
-  LineParser lines(bytes);
-  RecordProof proof;
-  const auto parse = [&] {
+  const auto parse = [&](LineParser& lines, RecordProof& proof) {
     const auto header = lines.Next("the first line");
     if (!header.has_value()) return false;
     if (*header != kRecordProofHeader) return lines.Fail("it is not a record proof"), false;
@@ -191,9 +182,7 @@ std::optional<RecordProof> ParseRecordProof(std::string_view bytes, std::string*
     proof.inclusion = std::string(lines.rest());
     return true;
   };
-  if (parse()) return proof;
-  *error = lines.error();
-  return std::nullopt;
+  return ParseLines<RecordProof>(bytes, error, parse);
 }
 
 std::optional<Hash> RecordProofStateRoot(const RecordProof& proof, std::string* error) {

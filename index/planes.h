@@ -35,6 +35,11 @@ constexpr uint32_t GroupCount(uint32_t dimension) {
   return (dimension + kGroupDimensions - 1) / kGroupDimensions;
 }
 
+// Of a row in each of the two nibble planes.
+constexpr size_t NibbleBytes(uint32_t dimension) {
+  return size_t{GroupCount(dimension)} * kGroupBytes;
+}
+
 // Vectors of this squared norm and more (a Euclidean norm of 1024.0) have step 0: their codes say
 // nothing, and the residual plane holds them whole. Below it, no bound can leave int64_t.
 inline constexpr int64_t kCodedSquaredNormLimit = int64_t{1} << 52;
@@ -69,7 +74,7 @@ RowScale ScaleOf(const RowExtent& extent);
 
 // Where one row lies.
 struct RowPlanes {
-  uint8_t* high;   // kGroupBytes * GroupCount(dimension)
+  uint8_t* high;   // NibbleBytes(dimension)
   uint8_t* low;    // as many
   void* residual;  // dimension * BytesOf(width), aligned to BytesOf(width)
 };

@@ -174,8 +174,7 @@ SearchScan::SearchScan(const Collection& collection, LogIndex n,
 }
 
 size_t SearchScan::stretch_code_bytes() const {
-  return size_t{kStretchBlocks} * kBlockRows * GroupCount(collection_.config().dimension) *
-         kGroupBytes;
+  return size_t{kStretchBlocks} * kBlockRows * NibbleBytes(collection_.config().dimension);
 }
 
 // One block on its way through the cascade.

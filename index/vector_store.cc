@@ -14,6 +14,8 @@ namespace {
 uint32_t RowOf(Slot slot) { return static_cast<uint32_t>(slot) % kBlockRows; }
 uint32_t BlockOf(Slot slot) { return static_cast<uint32_t>(slot) / kBlockRows; }
 
+unsigned SegmentOf(uint32_t block) { return static_cast<unsigned>(std::bit_width(block + 1)) - 1; }
+
 // Blocks come in areas of 1, 2, 4 and so on, until an area would be larger than this.
 constexpr size_t kAreaBytesMax = 16u << 20;
 
@@ -33,7 +35,7 @@ VectorStore::~VectorStore() {
 }
 
 const VectorStore::BlockPointer& VectorStore::BlockCell(uint32_t number) const {
-  const unsigned segment = static_cast<unsigned>(std::bit_width(number + 1)) - 1;
+  const unsigned segment = SegmentOf(number);
   return segments_[segment].Get()[number + 1 - (1u << segment)];
 }
 
@@ -72,7 +74,7 @@ void VectorStore::BeginEpochIfDue() {
 }
 
 void VectorStore::AddBlocks(ResidualWidth width) {
-  const size_t nibbles = kBlockRows * size_t{GroupCount(dimension_)} * kGroupBytes;
+  const size_t nibbles = kBlockRows * NibbleBytes(dimension_);
   const size_t residuals = size_t{kBlockRows} * dimension_ * BytesOf(width);
   constexpr size_t kWords = kBlockRows * sizeof(uint32_t);
   const size_t block_bytes = sizeof(VectorBlock) + 5 * kWords + 2 * nibbles + residuals;
@@ -110,7 +112,7 @@ void VectorStore::AddBlocks(ResidualWidth width) {
       block->died[row].Set(kNever);
     }
     const uint32_t number = fresh.next / kBlockRows + i;
-    const unsigned segment = static_cast<unsigned>(std::bit_width(number + 1)) - 1;
+    const unsigned segment = SegmentOf(number);
     Check(segment < kSegments);
     if (segments_[segment].Get() == nullptr) {
       segments_[segment].Set(new BlockPointer[size_t{1} << segment]);

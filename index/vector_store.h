@@ -51,7 +51,7 @@ struct VectorBlock {
   // Newest version that uses the slot.
   Cell<RecordVersion*> versions[kBlockRows];
 
-  size_t nibble_bytes() const { return size_t{GroupCount(dimension)} * kGroupBytes; }
+  size_t nibble_bytes() const { return NibbleBytes(dimension); }
   size_t residual_bytes() const { return dimension * BytesOf(width); }
   const uint8_t* high(uint32_t row) const { return high_plane + row * nibble_bytes(); }
   const uint8_t* low(uint32_t row) const { return low_plane + row * nibble_bytes(); }

@@ -149,9 +149,7 @@ bool JoinedSearches::Worthwhile(std::string_view collection) const {
   const index::Collection* found = view->FindCollection(collection);
   if (found == nullptr) return false;
   const uint64_t rows = uint64_t{found->vectors().block_count()} * index::kBlockRows;
-  const uint64_t row_bytes =
-      uint64_t{index::GroupCount(found->config().dimension)} * index::kGroupBytes;
-  return rows * row_bytes >= state_->options.code_bytes_min;
+  return rows * index::NibbleBytes(found->config().dimension) >= state_->options.code_bytes_min;
 }
 
 bool JoinedSearches::Submit(JoinableSearch search) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "index/commit_record.h"
+#include "server/data_directory.h"
 #include "server/errors.h"
 #include "server/recovery.h"
 #include "storage/atomic_file.h"
@@ -11,12 +12,11 @@
 namespace stele::server {
 namespace {
 
-constexpr char kKeyName[] = "checkpoint-key.pem";
 constexpr std::chrono::seconds kPeriod{1};
 constexpr int kRootAttemptsMax = 1000;
 
 std::string KeyPath(const Checkpointer::Options& options) {
-  return options.key_file.empty() ? absl::StrCat(options.data_directory, "/", kKeyName)
+  return options.key_file.empty() ? options.data_directory + "/" + std::string(kCheckpointKeyName)
                                   : options.key_file;
 }
 

@@ -5,10 +5,9 @@
 #include <string_view>
 #include <system_error>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/strip.h"
+#include "storage/atomic_file.h"
 #include "storage/layout.h"
+#include "storage/snapshot_store.h"
 
 namespace stele::server {
 namespace {
@@ -16,24 +15,16 @@ namespace {
 constexpr std::string_view kOwn[] = {
     storage::kFormatName,  storage::kLockName,      storage::kWatermarkName,
     storage::kJournalName, storage::kSnapshotsName, storage::kCreatingName,
-    "checkpoint",          "checkpoint-key.pem",    "lost+found"};
-constexpr absl::string_view kUnfinished = ".tmp";
-constexpr absl::string_view kSnapshotPrefix = "snapshot-";
-constexpr absl::string_view kSnapshotSuffix = ".stele";
-constexpr size_t kSnapshotDigits = 20;
+    kCheckpointName,       kCheckpointKeyName,      "lost+found"};
 
-bool IsOwn(const std::string& name) {
-  return std::find(std::begin(kOwn), std::end(kOwn),
-                   absl::EndsWith(name, kUnfinished)
-                       ? std::string_view(name).substr(0, name.size() - kUnfinished.size())
-                       : std::string_view(name)) != std::end(kOwn);
+// Without the suffix of a file that is not finished.
+std::string_view FinalName(std::string_view name) {
+  const std::string_view suffix = storage::AtomicFileWriter::kTemporarySuffix;
+  return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
 }
 
-bool IsSnapshot(absl::string_view name) {
-  absl::ConsumeSuffix(&name, kUnfinished);
-  return absl::ConsumePrefix(&name, kSnapshotPrefix) &&
-         absl::ConsumeSuffix(&name, kSnapshotSuffix) && name.size() == kSnapshotDigits &&
-         std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
+bool IsOwn(std::string_view name) {
+  return std::find(std::begin(kOwn), std::end(kOwn), FinalName(name)) != std::end(kOwn);
 }
 
 std::vector<std::string> NamesIn(const std::filesystem::path& directory) {
@@ -55,7 +46,8 @@ std::vector<std::string> ForeignNames(const std::string& data_directory) {
     if (!IsOwn(name)) foreign.push_back(std::move(name));
   }
   for (const std::string& name : NamesIn(directory / storage::kSnapshotsName)) {
-    if (!IsSnapshot(name)) foreign.push_back(std::string(storage::kSnapshotsName) + "/" + name);
+    if (!storage::SnapshotStore::IsFileName(FinalName(name)))
+      foreign.push_back(std::string(storage::kSnapshotsName) + "/" + name);
   }
   std::sort(foreign.begin(), foreign.end());
   return foreign;

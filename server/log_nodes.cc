@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "index/command.h"
 #include "index/commit_record.h"
+#include "server/data_directory.h"
 #include "server/recovery.h"
 
 namespace stele::server {
@@ -134,7 +135,7 @@ std::string LogOrigin(const storage::Journal& journal) {
 }
 
 std::string LastCheckpointPath(const std::string& data_directory) {
-  return absl::StrCat(data_directory, "/checkpoint");
+  return data_directory + "/" + std::string(kCheckpointName);
 }
 
 absl::StatusOr<std::optional<LastSigned>> ReadLastSigned(const std::string& data_directory,

@@ -100,6 +100,8 @@ absl::StatusOr<std::unique_ptr<SnapshotStore>> SnapshotStore::Open(const Options
 
 SnapshotStore::SnapshotStore(Options options) : options_(std::move(options)) {}
 
+bool SnapshotStore::IsFileName(std::string_view name) { return ParseFileName(name).has_value(); }
+
 std::string SnapshotStore::FileName(uint64_t index) {
   const std::string digits = absl::StrCat(index);
   return absl::StrCat(std::string(kPrefix), std::string(kIndexDigits - digits.size(), '0'), digits,

@@ -60,6 +60,8 @@ class SnapshotStore {
 
   // "snapshot-00000000000000000042.stele".
   static std::string FileName(uint64_t index);
+  // Whether it is the name of some snapshot.
+  static bool IsFileName(std::string_view name);
 
   const std::string& directory() const { return options_.directory; }
 

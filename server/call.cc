@@ -40,10 +40,7 @@ class IndexWait : public std::enable_shared_from_this<IndexWait> {
     const system_clock::time_point give_up_at = GiveUpAt(call->deadline());
     const std::stop_token closing = call->closing();
     // From here on the wait may be resolved, and the call gone, at any moment.
-    call->OnGone([self] {
-      self->Resolve(MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED",
-                              "the client cancelled the call"));
-    });
+    call->OnGone([self] { self->Resolve(CallCancelled()); });
     // Held by this object: it must not hold it in turn.
     stopping_.emplace(closing, [weak = weak_from_this()] {
       if (const auto wait = weak.lock()) wait->Resolve(ServerStops());
@@ -84,9 +81,7 @@ class IndexWait : public std::enable_shared_from_this<IndexWait> {
     if (then != nullptr) then(status);
   }
 
-  static absl::Status ServerStops() {
-    return MakeError(absl::StatusCode::kUnavailable, "STOPPING", "the server is stopping");
-  }
+  static absl::Status ServerStops() { return Stopping(); }
 
   absl::Status NotReached() const {
     return MakeError(absl::StatusCode::kDeadlineExceeded, "MIN_INDEX_NOT_REACHED",
@@ -127,7 +122,7 @@ absl::Status Call::StopStatus() const {
     return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
                      "the deadline passed before the work was done");
   }
-  return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client cancelled the call");
+  return CallCancelled();
 }
 
 void Call::OnGone(std::function<void()> hook) {

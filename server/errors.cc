@@ -53,6 +53,14 @@ v1::Status ToProto(const absl::Status& status) {
   return proto;
 }
 
+absl::Status Stopping() {
+  return MakeError(absl::StatusCode::kUnavailable, "STOPPING", "the server is stopping");
+}
+
+absl::Status CallCancelled() {
+  return MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client cancelled the call");
+}
+
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),

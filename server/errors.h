@@ -26,6 +26,10 @@ absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::stri
 absl::Status BadField(std::string_view reason, std::string_view field, std::string_view message,
                       std::map<std::string, std::string> metadata = {});
 
+// What calls end with when the server stops, and when their client has gone.
+absl::Status Stopping();
+absl::Status CallCancelled();
+
 // The same on the wire: details travel as a google.rpc.Status in grpc-status-details-bin.
 grpc::Status ToGrpc(const absl::Status& status);
 stele::v1::Status ToProto(const absl::Status& status);

@@ -92,10 +92,7 @@ absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
                                    std::string_view method) const {
   // Counted first: once the gate is closed, a count of zero stays zero.
   inside_.fetch_add(1);
-  absl::StatusOr<Caller> caller =
-      closing_.stop_requested()
-          ? MakeError(absl::StatusCode::kUnavailable, "STOPPING", "the server is stopping")
-          : Check(context, method);
+  absl::StatusOr<Caller> caller = closing_.stop_requested() ? Stopping() : Check(context, method);
   if (!caller.ok()) inside_.fetch_sub(1);
   return caller;
 }

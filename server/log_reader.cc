@@ -20,10 +20,6 @@ constexpr char kMethod[] = "ReadLog";
 constexpr int kEntriesMax = 256;
 constexpr size_t kBytesMax = size_t{2} << 20;  // one entry may be larger
 
-absl::Status Stopping() {
-  return MakeError(absl::StatusCode::kUnavailable, "STOPPING", "the server is stopping");
-}
-
 class LogReader final : public grpc::ServerWriteReactor<v1::ReadLogResponse> {
  public:
   LogReader(grpc::CallbackServerContext* context, const Parts& parts,
@@ -134,8 +130,7 @@ class LogReader final : public grpc::ServerWriteReactor<v1::ReadLogResponse> {
 
   void Submit() {
     if (parts_.executor->Submit([this] { Read(); })) return;
-    End(MakeError(absl::StatusCode::kResourceExhausted, "OVERLOADED",
-                  "too many requests are waiting; try again later"));
+    End(Overloaded());
   }
 
   void Read() {
@@ -174,16 +169,12 @@ class LogReader final : public grpc::ServerWriteReactor<v1::ReadLogResponse> {
 
   void OnWriteDone(bool ok) override {
     if (!ok) {
-      return End(MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED",
-                           "the client cancelled the call"));
+      return End(CallCancelled());
     }
     Continue();
   }
 
-  void OnCancel() override {
-    Stop(
-        MakeError(absl::StatusCode::kCancelled, "CALL_CANCELLED", "the client cancelled the call"));
-  }
+  void OnCancel() override { Stop(CallCancelled()); }
 
   void End(const absl::Status& status) {
     parts_.gate->Finished(kMethod, status, began_);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "tests/index/arithmetic_data.h"
+#include "tests/index/available_kernels.h"
 
 namespace stele::index {
 namespace {
@@ -37,14 +38,6 @@ int64_t ReferenceSquaredL2(std::span<const int32_t> a, std::span<const int32_t> 
     if (__builtin_add_overflow(sum, square, &sum)) std::abort();
   }
   return sum;
-}
-
-std::vector<const Kernels*> Available() {
-  std::vector<const Kernels*> kernels;
-  for (const KernelKind kind : kKernelKinds) {
-    if (KernelsOfKind(kind) != nullptr) kernels.push_back(KernelsOfKind(kind));
-  }
-  return kernels;
 }
 
 // Rows laid out as a kernel reads them. The buffer ends with the last component of the last row, so
@@ -80,7 +73,7 @@ void ExpectExact(const Vector& query, const std::vector<Vector>& rows, size_t ga
     dot.push_back(ReferenceDot(query, row));
   }
   const Table table(rows, gap, misalignment);
-  for (const Kernels* kernels : Available()) {
+  for (const Kernels* kernels : AvailableKernels()) {
     SCOPED_TRACE(std::string(kernels->name) + ", dimension " + std::to_string(dimension) +
                  ", rows " + std::to_string(row_count) + ", gap " + std::to_string(gap));
     // One more than is written, to see that no more is written.
@@ -175,7 +168,7 @@ TEST(Kernels, TheOrderOfComponentsDoesNotMatter) {
         std::swap(a[i], a[j]);
         std::swap(b[i], b[j]);
       }
-      for (const Kernels* kernels : Available()) {
+      for (const Kernels* kernels : AvailableKernels()) {
         ASSERT_EQ(kernels->squared_l2(a.data(), b.data(), dimension), squared_l2) << kernels->name;
         ASSERT_EQ(kernels->dot(a.data(), b.data(), dimension), dot) << kernels->name;
       }
@@ -186,7 +179,7 @@ TEST(Kernels, TheOrderOfComponentsDoesNotMatter) {
 TEST(Kernels, NoRowsWriteNothing) {
   const Vector query(8, 1);
   int64_t out = 5;
-  for (const Kernels* kernels : Available()) {
+  for (const Kernels* kernels : AvailableKernels()) {
     kernels->squared_l2_rows(query.data(), query.data(), 8, 0, 8, &out);
     kernels->dot_rows(query.data(), query.data(), 8, 0, 8, &out);
     EXPECT_EQ(out, 5);
@@ -195,7 +188,7 @@ TEST(Kernels, NoRowsWriteNothing) {
 
 TEST(Kernels, AreFoundByKindAndName) {
   EXPECT_EQ(KernelsOfKind(KernelKind::kScalar), &ScalarKernels());
-  for (const Kernels* kernels : Available()) {
+  for (const Kernels* kernels : AvailableKernels()) {
     EXPECT_EQ(KernelsOfKind(kernels->kind), kernels);
     EXPECT_EQ(KernelsByName(kernels->name), kernels);
   }

@@ -9,19 +9,12 @@
 #include "index/kernels.h"
 #include "index/search_bounds.h"
 #include "tests/index/arithmetic_data.h"
+#include "tests/index/available_kernels.h"
 
 namespace stele::index {
 namespace {
 
 using Vector = std::vector<int32_t>;
-
-std::vector<const Kernels*> Available() {
-  std::vector<const Kernels*> kernels;
-  for (const KernelKind kind : kKernelKinds) {
-    if (KernelsOfKind(kind) != nullptr) kernels.push_back(KernelsOfKind(kind));
-  }
-  return kernels;
-}
 
 std::vector<uint32_t> Dimensions() {
   std::vector<uint32_t> dimensions;
@@ -96,7 +89,7 @@ TEST(PlanesTest, GiveBackWhatTheyHold) {
         ++seen[static_cast<unsigned>(specified.scale.width)];
         Vector expected = row;
         for (size_t i = 0; i < mean.size(); ++i) expected[i] -= mean[i];
-        for (const Kernels* kernels : Available()) {
+        for (const Kernels* kernels : AvailableKernels()) {
           SCOPED_TRACE(std::string(kernels->name) + " " + std::to_string(dimension));
           const Coded coded(row, mean, *kernels);
           ASSERT_EQ(coded.Decoded(*kernels), expected);
@@ -158,7 +151,7 @@ TEST(PlanesTest, NibbleDotsAreTheScalarOnes) {
           expected[row] += (byte & 15) * query[i] + (byte >> 4) * query[groups * kGroupBytes + i];
         }
       }
-      for (const Kernels* kernels : Available()) {
+      for (const Kernels* kernels : AvailableKernels()) {
         std::vector<int32_t> dots(rows, 7);
         kernels->nibble_dots(query.data(), plane.data(), groups, rows, dots.data());
         ASSERT_EQ(dots, expected) << kernels->name << " " << dimension;
@@ -189,7 +182,7 @@ TEST(PlanesTest, TileDotsAreTheScalarOnes) {
         if ((mask >> row & 1) == 0) expected[q * 64 + row] = 0;
       }
     }
-    for (const Kernels* kernels : Available()) {
+    for (const Kernels* kernels : AvailableKernels()) {
       if (kernels->fill_tile == nullptr) continue;
       std::vector<uint8_t> tile(TileBytes(groups));
       std::vector<int32_t> dots(expected.size());
@@ -228,7 +221,7 @@ TEST(PlanesTest, KeepRowsComparesExactly) {
     for (size_t row = 0; row < 64; ++row) {
       expected |= uint64_t{bounds[row] <= terms.limit} << row;
     }
-    for (const Kernels* kernels : Available()) {
+    for (const Kernels* kernels : AvailableKernels()) {
       ASSERT_EQ(kernels->keep_rows(terms, norms, steps, residuals, dots), expected)
           << kernels->name;
     }

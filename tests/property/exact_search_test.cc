@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "index/search.h"
+#include "tests/index/available_kernels.h"
 #include "tests/property/commands.h"
 #include "tests/property/scan_world.h"
 #include "tests/property/vector_kinds.h"
@@ -21,14 +22,6 @@ using index::Metric;
 using index::TestRandom;
 
 constexpr Metric kMetrics[] = {Metric::kL2, Metric::kDot, Metric::kCosine};
-
-std::vector<const index::Kernels*> AvailableKernels() {
-  std::vector<const index::Kernels*> kernels;
-  for (const auto kind : index::kKernelKinds) {
-    if (const index::Kernels* found = index::KernelsOfKind(kind)) kernels.push_back(found);
-  }
-  return kernels;
-}
 
 std::string Describe(const WorldQuery& query) {
   std::string out = "k " + std::to_string(query.k);
@@ -49,7 +42,7 @@ void Compare(const ScanWorld& world, index::LogIndex n, const std::vector<WorldQ
              bool alone) {
   std::vector<WorldAnswer> expected;
   for (const WorldQuery& query : queries) expected.push_back(world.Expected(query, n));
-  for (const index::Kernels* kernels : AvailableKernels()) {
+  for (const index::Kernels* kernels : index::AvailableKernels()) {
     const auto answers = Search(world.collection(), n, queries, *kernels, &all_counts);
     for (size_t i = 0; i < queries.size(); ++i) {
       ASSERT_EQ(answers[i], expected[i])
@@ -292,7 +285,7 @@ TEST(ExactSearchTest, DividedInAnyWay) {
         const auto queries = test.RandomQueries(random.Below(2) == 0 ? 2 : 6);
         std::vector<WorldAnswer> expected;
         for (const WorldQuery& query : queries) expected.push_back(test.world().Expected(query, n));
-        for (const index::Kernels* kernels : AvailableKernels()) {
+        for (const index::Kernels* kernels : index::AvailableKernels()) {
           ASSERT_EQ(SearchDivided(test.world().collection(), n, queries, *kernels, parts, random),
                     expected)
               << kernels->name << " " << parts << " parts, " << dimension << " d";

@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "tests/index/available_kernels.h"
 #include "tests/property/commands.h"
 #include "tests/property/comparison.h"
 
@@ -28,14 +29,6 @@ std::string Ids(const std::vector<reference::Hit>& hits) {
   return out;
 }
 
-std::vector<const index::Kernels*> AvailableKernels() {
-  std::vector<const index::Kernels*> kernels;
-  for (const auto kind : index::kKernelKinds) {
-    if (const index::Kernels* found = index::KernelsOfKind(kind)) kernels.push_back(found);
-  }
-  return kernels;
-}
-
 // Some query of `collection` at n with every kernel against sorting everything.
 void CompareOnce(const index::Collection& collection, index::LogIndex n,
                  const reference::Collection& expected, CommandSource& source) {
@@ -56,7 +49,7 @@ void CompareOnce(const index::Collection& collection, index::LogIndex n,
   }
   const std::string answer =
       Ids(reference::Search(expected, vector, query.k, query.filter, query.distance_max));
-  for (const index::Kernels* kernels : AvailableKernels()) {
+  for (const index::Kernels* kernels : index::AvailableKernels()) {
     ASSERT_EQ(Ids(SearchInParts(collection, n, query, *kernels)), answer)
         << "at " << n << ", " << kernels->name;
   }

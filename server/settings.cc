@@ -97,7 +97,8 @@ absl::Status ApplyKernel(std::string_view text, Config* config) {
   constexpr std::string_view kKnown[] = {"scalar", "avx2", "avx512", "neon"};
   bool known = false;
   for (const std::string_view name : kKnown) known = known || name == text;
-  if (!known) return Bad(text, "a kernel: give auto, scalar, avx2, avx512 or neon");
+  if (!known)
+    return Bad(text, "a kernel: give auto, scalar, avx2, avx512, avx512vnni, neon or neondot");
   config->kernels = index::KernelsByName(text);
   if (config->kernels != nullptr) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
@@ -170,15 +171,13 @@ constexpr Setting kSettings[] = {
      }},
     {"search-join-max", "COUNT", "32",
      "The most searches of one large collection that share a pass over its memory when they come "
-     "at "
-     "the same time; 1 turns that off.",
+     "at the same time; 1 turns that off.",
      [](std::string_view text, Config* config) {
        return Store(ParseCount(text, 1, 1024), &config->search_join_max);
      }},
     {"kernel", "NAME", "auto",
-     "Distance kernel: auto, scalar, avx2, avx512 or neon. All give the same answers; a kernel "
-     "that "
-     "this processor cannot run is refused.",
+     "Distance kernel: auto, scalar, avx2, avx512, avx512vnni, neon or neondot. All give the same "
+     "answers; a kernel that this processor cannot run is refused.",
      ApplyKernel},
     {"history-entries", "COUNT", "10000",
      "How many log entries back at_index and page tokens reach. More keeps more memory.",

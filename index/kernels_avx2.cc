@@ -113,7 +113,7 @@ STELE_AVX2 void Rows(const int32_t* query, const int32_t* rows, size_t stride, u
   for (; r < row_count; ++r) out[r] = Pair<Metric>(query, rows + r * stride, dimension);
 }
 
-STELE_PLANE_LOOPS(Loops, STELE_AVX2);
+STELE_PLANE_LOOPS(Loops, "avx2");
 
 // Sums of pairs of products, of 32 bytes of a nibble plane with two codes a byte. vpmaddubsw adds
 // two products into 16 bits: at most 2 * 15 * 127, so eight of them still fit.

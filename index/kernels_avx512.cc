@@ -20,7 +20,8 @@
 
 #define STELE_AVX512 __attribute__((target("avx512f")))
 // Every processor with VNNI has the others, too.
-#define STELE_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define STELE_VNNI_UNITS "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
+#define STELE_VNNI __attribute__((target(STELE_VNNI_UNITS)))
 
 namespace stele::index {
 namespace {
@@ -118,8 +119,8 @@ STELE_AVX512 void Rows(const int32_t* query, const int32_t* rows, size_t stride,
   for (; r < row_count; ++r) out[r] = Pair<Metric>(query, rows + r * stride, dimension);
 }
 
-STELE_PLANE_LOOPS(Loops, STELE_AVX512);
-STELE_PLANE_LOOPS(VnniLoops, STELE_VNNI);
+STELE_PLANE_LOOPS(Loops, "avx512f");
+STELE_PLANE_LOOPS(VnniLoops, STELE_VNNI_UNITS);
 
 STELE_VNNI inline __m512i Widened(const uint32_t* from) {
   return _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));

@@ -166,24 +166,30 @@ STELE_INLINE uint64_t KeepRows(const BoundTerms& terms, const int64_t* squared_n
 
 }  // namespace stele::index::loops
 
-// The loops compiled for one vector unit, for its table of kernels.
-#define STELE_PLANE_LOOPS(name, target)                                                            \
-  struct name {                                                                                    \
-    target static RowExtent Center(const int32_t* vector, const int32_t* mean, uint32_t dimension, \
-                                   int32_t* z) {                                                   \
-      return loops::Center(vector, mean, dimension, z);                                            \
-    }                                                                                              \
-    target static RowCode Encode(const int32_t* z, uint32_t dimension, const RowExtent& extent,    \
-                                 const RowScale& scale, const RowPlanes& row) {                    \
-      return loops::Encode(z, dimension, extent, scale, row);                                      \
-    }                                                                                              \
-    target static void Decode(const ConstRowPlanes& row, const RowScale& scale,                    \
-                              uint32_t dimension, int32_t* z) {                                    \
-      loops::Decode(row, scale, dimension, z);                                                     \
-    }                                                                                              \
-    target static uint64_t KeepRows(const BoundTerms& terms, const int64_t* squared_norms,         \
-                                    const uint32_t* steps, const uint32_t* residuals,              \
-                                    const int32_t* dots) {                                         \
-      return loops::KeepRows(terms, squared_norms, steps, residuals, dots);                        \
-    }                                                                                              \
+// The loops compiled for the vector units of a string like "avx2", for their table of kernels.
+#define STELE_PLANE_LOOPS(name, units)                                                           \
+  struct name {                                                                                  \
+    __attribute__((target(units))) static RowExtent Center(const int32_t* vector,                \
+                                                           const int32_t* mean,                  \
+                                                           uint32_t dimension, int32_t* z) {     \
+      return loops::Center(vector, mean, dimension, z);                                          \
+    }                                                                                            \
+    __attribute__((target(units))) static RowCode Encode(const int32_t* z, uint32_t dimension,   \
+                                                         const RowExtent& extent,                \
+                                                         const RowScale& scale,                  \
+                                                         const RowPlanes& row) {                 \
+      return loops::Encode(z, dimension, extent, scale, row);                                    \
+    }                                                                                            \
+    __attribute__((target(units))) static void Decode(const ConstRowPlanes& row,                 \
+                                                      const RowScale& scale, uint32_t dimension, \
+                                                      int32_t* z) {                              \
+      loops::Decode(row, scale, dimension, z);                                                   \
+    }                                                                                            \
+    __attribute__((target(units))) static uint64_t KeepRows(const BoundTerms& terms,             \
+                                                            const int64_t* squared_norms,        \
+                                                            const uint32_t* steps,               \
+                                                            const uint32_t* residuals,           \
+                                                            const int32_t* dots) {               \
+      return loops::KeepRows(terms, squared_norms, steps, residuals, dots);                      \
+    }                                                                                            \
   }

@@ -127,7 +127,10 @@ def connection_lost(error: Any) -> bool:
         return True
     if errors.status_details(error.trailing_metadata()) is not None:
         return False
-    # What gRPC itself reports for streams that a dying peer or a proxy reset.
+    # What gRPC itself reports for streams that a dying peer or a proxy reset, and where a connection
+    # goes while a call is on its way to it; a call that is cancelled here says so in other words.
+    if code is grpc.StatusCode.CANCELLED and details == "CANCELLED":
+        return True
     return (code is grpc.StatusCode.UNKNOWN and "Stream removed" in details) or (
         code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED) and "RST_STREAM" in details
     )

@@ -298,6 +298,8 @@ def test_what_counts_as_a_lost_connection():
     assert lost(FakeRpcError(code.UNAVAILABLE)) and lost(FakeRpcError(code.UNAVAILABLE, "", ours))
     assert lost(FakeRpcError(code.UNKNOWN, "Stream removed"))
     assert lost(FakeRpcError(code.INTERNAL, "Received RST_STREAM with error code 2"))
+    assert lost(FakeRpcError(code.CANCELLED, "CANCELLED"))
+    assert not lost(FakeRpcError(code.CANCELLED, "CANCELLED", ours))
     assert not lost(FakeRpcError(code.UNKNOWN, "Stream removed", ours))
     for other in set(code) - {code.UNAVAILABLE}:
         assert not lost(FakeRpcError(other, "something"))

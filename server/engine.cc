@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/engine_impl.h"
+#include "server/history_index.h"
 #include "server/log_nodes.h"
 
 namespace stele::server {
@@ -110,6 +111,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
       CompleteTiles(impl.journal.get(), impl.base_tree, recovered->log_tree);
   if (!tiles.ok()) return tiles.status();
   impl.log_tiles = *std::move(tiles);
+  status = CompleteHistory(impl.journal.get());
+  if (!status.ok()) return status;
   FillReport(*recovered, report);
 
   const index::LogIndex last = recovered->state->next_index() - 1;

@@ -16,6 +16,7 @@ constexpr uint64_t kGroupBytesMax = 64u << 20;
 constexpr size_t kGroupTasksMax = 4096;
 // What an entry costs on disk beside its operations.
 constexpr uint64_t kEntryOverheadBytes = 1024;
+constexpr uint64_t kHistoryRowBytes = 64;  // with what frames it
 // Asked for beyond what is needed, so that one question does for many entries.
 constexpr uint64_t kSpaceAheadBytes = 16u << 20;
 constexpr std::chrono::milliseconds kIdlePeriod{200};
@@ -241,6 +242,7 @@ void Engine::Impl::ApplyCommand(index::Command command, Engine::WriteCallback do
   }
   for (const std::string& item : group->entries.back().items) group->bytes += item.size();
   group->bytes += group->entries.back().entry.size();
+  group->bytes += group->entries.back().history.size() * kHistoryRowBytes;
   const index::CommitRecord& commit = applied.commit;
   group->records_written += commit.inserted_count + commit.updated_count + commit.deleted_count;
   group->completions.push_back([commit, done = std::move(done)](const absl::Status& status) {

@@ -14,6 +14,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "server/history_index.h"
 
 namespace stele::server {
 namespace {
@@ -209,6 +210,7 @@ storage::EntryWrite MakeEntryWrite(index::Command& command, const index::ApplyRe
   for (index::PreparedOperation& operation : command.operations) {
     write.items.push_back(std::move(operation.bytes));
   }
+  write.history = HistoryOf(result.effects);
   return write;
 }
 

@@ -8,6 +8,7 @@
 #include "rocksdb/write_batch.h"
 #include "storage/directory_lock.h"
 #include "storage/file_util.h"
+#include "storage/history_rows.h"
 #include "storage/row_db.h"
 #include "storage/row_reader.h"
 #include "storage/rows.h"
@@ -40,7 +41,8 @@ uint64_t BytesOf(const EntryWrite& write) {
 constexpr size_t kRowOverheadBytes = 64;  // more than key, header and the batch's own framing
 
 uint64_t BatchBytesOf(const EntryWrite& write) {
-  return BytesOf(write) + (write.items.size() + write.tiles.size() + 1) * kRowOverheadBytes;
+  return BytesOf(write) +
+         (write.items.size() + write.tiles.size() + write.history.size() + 1) * kRowOverheadBytes;
 }
 
 uint64_t MicrosSince(std::chrono::steady_clock::time_point start) {
@@ -132,6 +134,9 @@ absl::Status Journal::WriteRows(std::span<const EntryWrite> entries) {
     }
     for (const TileWrite& tile : write.tiles) {
       if (status.ok()) status = PutTile(batch, *rows_, log_id_, write.index, tile);
+    }
+    for (const HistoryWrite& history : write.history) {
+      if (status.ok()) status = PutHistory(batch, *rows_, log_id_, {write.index, history});
     }
     if (!status.ok()) return FromRocks(status, absl::StrCat("batch of entry ", write.index));
   }

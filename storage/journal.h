@@ -53,12 +53,26 @@ struct TileWrite {
   std::string bytes;
 };
 
+// That an entry touched a record or a collection: the first bytes of the digest that names it, and
+// the place of its effect among the entry's.
+struct HistoryWrite {
+  std::array<char, 16> key{};
+  uint32_t effect = 0;
+};
+
 // One entry as the caller hands it in: one entry row and 0..kItemsPerEntryMax item rows.
 struct EntryWrite {
   uint64_t index = 0;
   std::string entry;
   std::vector<std::string> items;
-  std::vector<TileWrite> tiles;  // of different levels
+  std::vector<TileWrite> tiles;       // of different levels
+  std::vector<HistoryWrite> history;  // of different keys
+};
+
+// Of an entry that was written without it.
+struct HistoryRow {
+  uint64_t index = 0;
+  HistoryWrite write;
 };
 
 // Tiles of an entry that was written without them.
@@ -180,6 +194,23 @@ class Journal {
   // again. Errors: FAILED_PRECONDITION (read-only), and as for Append, poisoning included.
   absl::Status WriteTiles(std::span<const TileRow> tiles);
 
+  // Which entries touched a key, newest first, from `at_most` down. The rows are complete only as
+  // far as HistoryComplete says, and whoever reads them looks into the entries that they name: keys
+  // are prefixes. `callback` may stop the scan with a status, which is returned. Errors:
+  // FAILED_PRECONDITION (HistoryComplete is false), DATA_LOSS (a damaged row).
+  using HistoryCallback = std::function<absl::Status(uint64_t index, uint32_t effect)>;
+  absl::Status ScanHistory(const std::array<char, 16>& key, uint64_t at_most,
+                           const HistoryCallback& callback) const;
+  // True where every entry has its history rows: Append writes them, MarkHistoryComplete says so of
+  // those before.
+  bool HistoryComplete() const { return history_complete_.load(); }
+  // True if the row is there and good.
+  absl::StatusOr<bool> HasHistoryRow(const HistoryRow& row) const;
+  // Writes rows of entries that are there, without a sync. Errors as WriteTiles.
+  absl::Status WriteHistory(std::span<const HistoryRow> rows);
+  // Durably, with all rows written before. Errors as WriteTiles.
+  absl::Status MarkHistoryComplete();
+
   // Reads from..to_inclusive in order, with readahead, every row checked. from > to_inclusive reads
   // nothing. Errors: OUT_OF_RANGE (not inside base_index..end_index), DATA_LOSS (after the callback
   // has seen everything before the damage), the callback's.
@@ -199,6 +230,8 @@ class Journal {
                                                              std::unique_ptr<DirectoryLock> lock);
 
   absl::Status CheckAppend(std::span<const EntryWrite> entries) const;
+  // Reads the mark that MarkHistoryComplete leaves.
+  absl::Status ReadHistoryMark();
   absl::Status WriteRows(std::span<const EntryWrite> entries);
   absl::Status Poison(absl::Status status);
 
@@ -210,6 +243,7 @@ class Journal {
 
   std::atomic<uint64_t> next_index_;  // entries below it are synced and visible
   std::atomic<bool> poisoned_{false};
+  std::atomic<bool> history_complete_{false};
 
   mutable std::mutex append_mutex_;  // held through a whole Append
   std::unique_ptr<WatermarkFile> watermark_file_;

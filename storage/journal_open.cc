@@ -234,6 +234,8 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::OpenLocked(const Options& opti
         Watermark{report->log_id, watermark->slot.next_index - 1, watermark->slot.log_root};
   }
   journal->stats_.damaged_slots = static_cast<uint64_t>(watermark->damaged_slots);
+  const absl::Status marked = journal->ReadHistoryMark();
+  if (!marked.ok()) return marked;
   if (options.read_only) return journal;
 
   // What was recovered beyond the watermark may never have been synced. RocksDB flushes what it

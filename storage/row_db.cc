@@ -18,8 +18,9 @@ namespace {
 // FROZEN: on disk. RocksDB's own default family always exists and serves as the meta family.
 constexpr char kEntriesFamily[] = "entries";
 constexpr char kItemsFamily[] = "items";
-// Made when a database that has none is opened for writing: its rows follow from the entries.
+// Made when a database that has none is opened for writing: their rows follow from the entries.
 constexpr char kTilesFamily[] = "tiles";
+constexpr char kHistoryFamily[] = "history";
 constexpr char kFormatKey[] = "format";
 
 constexpr size_t kMebibyte = size_t{1} << 20;
@@ -36,7 +37,7 @@ rocksdb::DBOptions DatabaseOptions(rocksdb::Env* env, RowDb::Mode mode) {
   options.error_if_exists = mode == RowDb::Mode::kCreate;
   options.create_missing_column_families = mode == RowDb::Mode::kCreate;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
-  // Both families always stand at the same point of the log.
+  // All families always stand at the same point of the log.
   options.atomic_flush = true;
   options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
   // After a failed write or sync nothing is tried again.
@@ -54,7 +55,8 @@ rocksdb::DBOptions DatabaseOptions(rocksdb::Env* env, RowDb::Mode mode) {
   return options;
 }
 
-// Keys only ever grow, so files never overlap and compaction moves them without rewriting.
+// Of all families but `history` the keys only ever grow, so files never overlap and compaction
+// moves them without rewriting.
 rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>& cache,
                                            rocksdb::CompressionType compression) {
   rocksdb::BlockBasedTableOptions table;
@@ -73,6 +75,10 @@ rocksdb::ColumnFamilyOptions FamilyOptions(const std::shared_ptr<rocksdb::Cache>
   options.max_bytes_for_level_base = 8 * kWriteBufferBytes;
   options.memtable_protection_bytes_per_key = 8;
   return options;
+}
+
+bool Has(const std::vector<std::string>& names, const char* name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 absl::Status OpenError(const rocksdb::Status& status, const std::string& path) {
@@ -98,19 +104,17 @@ absl::StatusOr<std::unique_ptr<RowDb>> RowDb::Open(const std::string& path,
       {kItemsFamily, FamilyOptions(cache, rocksdb::kLZ4Compression)},
   };
   rocksdb::DBOptions options = DatabaseOptions(rows->env_.get(), mode);
-  bool has_tiles = true;
+  std::vector<std::string> names;
   if (mode != Mode::kCreate) {
-    std::vector<std::string> names;
     const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(options, path, &names);
     if (!listed.ok()) return OpenError(listed, path);
-    has_tiles = std::find(names.begin(), names.end(), kTilesFamily) != names.end();
-    // Only this one may be missing.
-    options.create_missing_column_families =
-        !has_tiles && std::find(names.begin(), names.end(), kEntriesFamily) != names.end() &&
-        std::find(names.begin(), names.end(), kItemsFamily) != names.end();
+    // Only those that follow from them may be missing.
+    options.create_missing_column_families = Has(names, kEntriesFamily) && Has(names, kItemsFamily);
   }
-  if (has_tiles || mode != Mode::kRead) {
-    families.emplace_back(kTilesFamily, FamilyOptions(cache, rocksdb::kNoCompression));
+  for (const char* const derived : {kTilesFamily, kHistoryFamily}) {
+    if (mode != Mode::kRead || Has(names, derived)) {
+      families.emplace_back(derived, FamilyOptions(cache, rocksdb::kNoCompression));
+    }
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
@@ -122,13 +126,15 @@ absl::StatusOr<std::unique_ptr<RowDb>> RowDb::Open(const std::string& path,
   rows->meta_ = handles[0];
   rows->entries_ = handles[1];
   rows->items_ = handles[2];
-  if (handles.size() > 3) rows->tiles_ = handles[3];
+  for (size_t i = 3; i < handles.size(); ++i) {
+    (families[i].name == kTilesFamily ? rows->tiles_ : rows->history_) = handles[i];
+  }
   return rows;
 }
 
 RowDb::~RowDb() {
   if (db_ == nullptr) return;
-  for (rocksdb::ColumnFamilyHandle* const handle : {meta_, entries_, items_, tiles_}) {
+  for (rocksdb::ColumnFamilyHandle* const handle : {meta_, entries_, items_, tiles_, history_}) {
     if (handle != nullptr) db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
   }
   db_->Close().PermitUncheckedError();
@@ -171,7 +177,7 @@ absl::StatusOr<std::optional<uint64_t>> RowDb::LastEntryIndex() const {
 absl::Status RowDb::Flush() {
   const std::string what = absl::StrCat("flush of ", path_);
   rocksdb::Status status = db_->FlushWAL(true);
-  if (status.ok()) status = db_->Flush({}, {meta_, entries_, items_, tiles_});
+  if (status.ok()) status = db_->Flush({}, {meta_, entries_, items_, tiles_, history_});
   return FromRocks(status, what);
 }
 

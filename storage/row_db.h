@@ -1,4 +1,4 @@
-// RowDb: the RocksDB database under a journal: its options, its three column families, its closing.
+// RowDb: the RocksDB database under a journal: its options, its column families, its closing.
 //
 // It knows keys and options, not rows: callers read and write through db() with the handles.
 //
@@ -45,6 +45,7 @@ class RowDb {
   rocksdb::ColumnFamilyHandle* items() const { return items_; }
   // Null where the database is open for reading and has no such family yet.
   rocksdb::ColumnFamilyHandle* tiles() const { return tiles_; }
+  rocksdb::ColumnFamilyHandle* history() const { return history_; }
   const std::string& path() const { return path_; }
 
   // The row in which the journal keeps a copy of the FORMAT file.
@@ -67,6 +68,7 @@ class RowDb {
   rocksdb::ColumnFamilyHandle* entries_ = nullptr;
   rocksdb::ColumnFamilyHandle* items_ = nullptr;
   rocksdb::ColumnFamilyHandle* tiles_ = nullptr;
+  rocksdb::ColumnFamilyHandle* history_ = nullptr;
 };
 
 }  // namespace stele::storage

@@ -11,6 +11,7 @@ namespace {
 constexpr char kEntryKind = 1;
 constexpr char kItemKind = 2;
 constexpr char kTileKind = 3;
+constexpr char kHistoryKind = 4;
 
 // What a checksum covers before the bytes: kind, log id, index, two u32.
 std::array<char, 33> Prefix(char kind, const LogId& log_id, uint64_t index, uint32_t first,
@@ -49,6 +50,38 @@ TileKey EncodeTileKey(uint64_t last_leaf, uint8_t level) {
   StoreBigEndian64(last_leaf, key.data());
   key[8] = static_cast<char>(level);
   return key;
+}
+
+HistoryKey EncodeHistoryKey(const HistoryKeyPrefix& prefix, uint64_t index) {
+  HistoryKey key;
+  std::memcpy(key.data(), prefix.data(), prefix.size());
+  StoreBigEndian64(index, key.data() + prefix.size());
+  return key;
+}
+
+std::optional<uint64_t> DecodeHistoryKey(std::string_view key) {
+  if (key.size() != sizeof(HistoryKey)) return std::nullopt;
+  return LoadBigEndian64(key.data() + sizeof(HistoryKeyPrefix));
+}
+
+HistoryValue EncodeHistoryValue(const LogId& log_id, const HistoryKey& key, uint32_t effect) {
+  const auto prefix =
+      Prefix(kHistoryKind, log_id, *DecodeHistoryKey(View(key)), sizeof(HistoryKeyPrefix), effect);
+  const Checksum checksum =
+      ComputeChecksum(View(prefix), View(key).substr(0, sizeof(HistoryKeyPrefix)));
+  HistoryValue value;
+  StoreBigEndian32(effect, value.data());
+  std::memcpy(value.data() + 4, checksum.data(), kHistoryChecksumSize);
+  return value;
+}
+
+std::optional<uint32_t> DecodeHistoryRow(const LogId& log_id, const HistoryKey& key,
+                                         std::string_view value) {
+  if (value.size() != sizeof(HistoryValue)) return std::nullopt;
+  const uint32_t effect = LoadBigEndian32(value.data());
+  const HistoryValue expected = EncodeHistoryValue(log_id, key, effect);
+  if (std::memcmp(expected.data(), value.data(), expected.size()) != 0) return std::nullopt;
+  return effect;
 }
 
 std::optional<uint64_t> DecodeTileKey(std::string_view key) {

@@ -34,6 +34,12 @@ struct EntryRow {
 using TileKey = std::array<char, 9>;
 using TileHeader = std::array<char, kChecksumSize>;
 
+// The first bytes of a digest that names a record or a collection, and the entry that touched it.
+using HistoryKeyPrefix = std::array<char, 16>;
+using HistoryKey = std::array<char, 24>;
+constexpr size_t kHistoryChecksumSize = 8;  // of kChecksumSize: the row says little
+using HistoryValue = std::array<char, 4 + kHistoryChecksumSize>;
+
 struct ItemPosition {
   uint64_t index = 0;
   uint32_t ordinal = 0;
@@ -42,9 +48,12 @@ struct ItemPosition {
 EntryKey EncodeEntryKey(uint64_t index);
 ItemKey EncodeItemKey(uint64_t index, uint32_t ordinal);
 TileKey EncodeTileKey(uint64_t last_leaf, uint8_t level);
+HistoryKey EncodeHistoryKey(const HistoryKeyPrefix& prefix, uint64_t index);
 // nullopt: not a key of that kind.
 std::optional<uint64_t> DecodeEntryKey(std::string_view key);
 std::optional<ItemPosition> DecodeItemKey(std::string_view key);
+// The index of the entry; the prefix is the key's first bytes.
+std::optional<uint64_t> DecodeHistoryKey(std::string_view key);
 // The last leaf of the tile.
 std::optional<uint64_t> DecodeTileKey(std::string_view key);
 
@@ -56,11 +65,16 @@ ItemHeader EncodeItemHeader(const LogId& log_id, uint64_t index, uint32_t ordina
 TileHeader EncodeTileHeader(const LogId& log_id, uint64_t last_leaf, uint8_t level,
                             std::string_view bytes);
 
+HistoryValue EncodeHistoryValue(const LogId& log_id, const HistoryKey& key, uint32_t effect);
+
 // nullopt: the value is damaged or was written for another place. The views point into `value`.
 std::optional<EntryRow> DecodeEntryRow(const LogId& log_id, uint64_t index, std::string_view value);
 std::optional<std::string_view> DecodeItemRow(const LogId& log_id, uint64_t index, uint32_t ordinal,
                                               std::string_view value);
 std::optional<std::string_view> DecodeTileRow(const LogId& log_id, uint64_t last_leaf,
                                               uint8_t level, std::string_view value);
+// The place of the effect.
+std::optional<uint32_t> DecodeHistoryRow(const LogId& log_id, const HistoryKey& key,
+                                         std::string_view value);
 
 }  // namespace stele::storage

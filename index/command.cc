@@ -9,20 +9,21 @@ namespace {
 
 constexpr uint8_t kHeaderFormat = 1;
 
-// FROZEN: hashed.
-enum class PartKind : uint8_t { kId = 1, kVector = 2, kAttribute = 3, kDocument = 4 };
-
-Hash PartHash(PartKind kind, std::string_view bytes) {
-  return Hasher(Label::kPart).U8(static_cast<uint8_t>(kind)).Bytes(bytes).Finish();
-}
-
 bool HasPrecondition(OperationKind kind) {
   return kind >= OperationKind::kUpsert && kind <= OperationKind::kDelete;
 }
 
+// FROZEN: on disk. The kind as its bytes tell it.
+OperationKind FormOf(const Operation& operation) {
+  if (operation.kind == OperationKind::kCreateCollection && !IsPlain(operation.config)) {
+    return OperationKind::kCreateWithOptions;
+  }
+  return operation.kind;
+}
+
 // Kind, collection and, for record operations, precondition and id: what precedes the content.
 void EncodePrefix(const Operation& operation, Encoder& encoder) {
-  encoder.U8(static_cast<uint8_t>(operation.kind)).Sized(operation.collection);
+  encoder.U8(static_cast<uint8_t>(FormOf(operation))).Sized(operation.collection);
   if (!HasPrecondition(operation.kind)) return;
   encoder.U8(static_cast<uint8_t>(operation.precondition.kind));
   encoder.U64(operation.precondition.version);
@@ -60,7 +61,7 @@ void DecodeRemoved(Decoder& decoder, Operation* operation) {
   }
 }
 
-void DecodeConfig(Decoder& decoder, CollectionConfig* config) {
+void DecodeConfig(Decoder& decoder, bool with_options, CollectionConfig* config) {
   config->dimension = decoder.U32();
   config->metric = static_cast<Metric>(decoder.U8());
   config->description = decoder.Sized(kDescriptionBytesMax);
@@ -68,10 +69,14 @@ void DecodeConfig(Decoder& decoder, CollectionConfig* config) {
       config->metric > Metric::kCosine || !IsUtf8(config->description)) {
     decoder.Fail();
   }
+  if (!with_options) return;
+  config->receipts = static_cast<ReceiptPolicy>(decoder.U8());
+  config->erasable = decoder.Bool();
+  if (config->receipts > ReceiptPolicy::kLogged || IsPlain(*config)) decoder.Fail();
 }
 
-void DecodeContent(Decoder& decoder, Operation* operation) {
-  switch (operation->kind) {
+void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
+  switch (form) {
     case OperationKind::kUpsert:
     case OperationKind::kInsert:
       return DecodeRecordContent(decoder, operation);
@@ -86,7 +91,9 @@ void DecodeContent(Decoder& decoder, Operation* operation) {
       if (operation->limit == 0 || operation->limit > kDeleteByFilterMax) decoder.Fail();
       return;
     case OperationKind::kCreateCollection:
-      return DecodeConfig(decoder, &operation->config);
+    case OperationKind::kCreateWithOptions:
+      operation->kind = OperationKind::kCreateCollection;
+      return DecodeConfig(decoder, form == OperationKind::kCreateWithOptions, &operation->config);
     case OperationKind::kGenesis:
     case OperationKind::kUpgrade:
       operation->rules_version = decoder.U32();
@@ -109,7 +116,8 @@ void DecodeContent(Decoder& decoder, Operation* operation) {
 }
 
 bool NamesCollection(OperationKind kind) {
-  return kind >= OperationKind::kUpsert && kind <= OperationKind::kDropCollection;
+  return (kind >= OperationKind::kUpsert && kind <= OperationKind::kDropCollection) ||
+         kind == OperationKind::kCreateWithOptions;
 }
 
 }  // namespace
@@ -135,6 +143,10 @@ std::string EncodeOperation(const Operation& operation) {
     case OperationKind::kCreateCollection:
       encoder.U32(operation.config.dimension).U8(static_cast<uint8_t>(operation.config.metric));
       encoder.Sized(operation.config.description);
+      if (!IsPlain(operation.config)) {
+        encoder.U8(static_cast<uint8_t>(operation.config.receipts));
+        encoder.U8(operation.config.erasable ? 1 : 0);
+      }
       break;
     case OperationKind::kGenesis:
     case OperationKind::kUpgrade:
@@ -150,6 +162,7 @@ std::string EncodeOperation(const Operation& operation) {
     case OperationKind::kDelete:
     case OperationKind::kDropCollection:
     case OperationKind::kContinuation:
+    case OperationKind::kCreateWithOptions:
       break;
   }
   return encoder.Take();
@@ -166,50 +179,13 @@ std::optional<Operation> DecodeOperation(std::string_view bytes) {
     operation.id = decoder.Sized(kIdBytesMax);
     if (operation.id.empty()) return std::nullopt;
   }
-  DecodeContent(decoder, &operation);
+  DecodeContent(decoder, operation.kind, &operation);
   AttributeMap attributes;
   if (!decoder.Done() || !IsUtf8(operation.collection) || !IsUtf8(operation.id) ||
       !DecodeAttributes(operation.attributes, &attributes)) {
     return std::nullopt;
   }
   return operation;
-}
-
-Hash DocumentPart(std::string_view document) { return PartHash(PartKind::kDocument, document); }
-
-Hash RecordCommitment(const RecordParts& parts) {
-  std::vector<Hash> leaves;
-  leaves.push_back(PartHash(PartKind::kId, parts.id));
-  Encoder vector;
-  vector.Components(parts.vector);
-  leaves.push_back(PartHash(PartKind::kVector, vector.bytes()));
-  AttributesView(parts.attributes)
-      .ForEach([&](std::string_view, std::string_view, std::string_view pair) {
-        leaves.push_back(PartHash(PartKind::kAttribute, pair));
-      });
-  if (parts.document.has_value()) leaves.push_back(*parts.document);
-  return MerkleRoot(Label::kPartNode, leaves);
-}
-
-Hash RecordKey(std::string_view collection, std::string_view id) {
-  return Hasher(Label::kRecordKey).Sized(collection).Bytes(id).Finish();
-}
-
-Hash CollectionValue(const CollectionConfig& config, const Hash& records_root) {
-  return Hasher(Label::kCollectionValue)
-      .U32(config.dimension)
-      .U8(static_cast<uint8_t>(config.metric))
-      .Sized(config.description)
-      .Digest(records_root)
-      .Finish();
-}
-
-Hash StateRoot(uint32_t rules_version, const Hash& collections_root) {
-  return Hasher(Label::kStateRoot).U32(rules_version).Digest(collections_root).Finish();
-}
-
-Hash CollectionKey(std::string_view collection) {
-  return Hasher(Label::kCollectionKey).Bytes(collection).Finish();
 }
 
 PreparedOperation Prepare(Operation operation) {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "index/commitment.h"
 #include "index/filter.h"
 #include "index/hash.h"
 #include "index/types.h"
@@ -33,6 +34,8 @@ enum class OperationKind : uint8_t {
   kUpgrade = 10,         // sets the rules version
   kSnapshotSealed = 11,  // a snapshot was taken; changes no state
   kContinuation = 12,    // reserved: a command split over slots of an external log
+  // Forms of an operation that only its bytes tell apart: an Operation never has these kinds.
+  kCreateWithOptions = 13,  // kCreateCollection whose config is not plain
 };
 
 struct Precondition {
@@ -40,12 +43,6 @@ struct Precondition {
   enum class Kind : uint8_t { kNone = 0, kMustNotExist = 1, kExpectedVersion = 2 };
   Kind kind = Kind::kNone;
   LogIndex version = 0;  // kExpectedVersion
-};
-
-struct CollectionConfig {
-  uint32_t dimension = 0;
-  Metric metric = Metric::kL2;
-  std::string description;
 };
 
 // One item of a command. Which members count depends on the kind; the others stay empty.
@@ -70,24 +67,6 @@ struct Operation {
 
 std::string EncodeOperation(const Operation& operation);
 std::optional<Operation> DecodeOperation(std::string_view bytes);
-
-// Commitments to the parts of a record, and the root over them: docs/format.md, "Record
-// commitment".
-struct RecordParts {
-  std::string_view id;
-  std::span<const int32_t> vector;
-  std::string_view attributes;  // encoded
-  // Part hash of the document; nothing where there is none.
-  std::optional<Hash> document;
-};
-Hash DocumentPart(std::string_view document);
-Hash RecordCommitment(const RecordParts& parts);
-
-Hash RecordKey(std::string_view collection, std::string_view id);
-Hash CollectionKey(std::string_view collection);
-// The collection's value in the tree of collections, and the root of the state over that tree.
-Hash CollectionValue(const CollectionConfig& config, const Hash& records_root);
-Hash StateRoot(uint32_t rules_version, const Hash& collections_root);
 
 // An operation with everything about it that needs no state. A pure function of the operation, so
 // it may be computed anywhere, on any number of threads, before Apply.

@@ -28,6 +28,7 @@ enum class Label : uint8_t {
   kCollectionKey = 0x23,    // collection name: key in the collections tree
   kCollectionValue = 0x24,  // (config, records root): value in the collections tree
   kStateRoot = 0x25,        // (rules version, collections root)
+  kOptionsValue = 0x26,     // as 0x24, of a collection with options
   kEffect = 0x30,           // one effect
   kEffectNode = 0x31,       // Merkle node over effects
   kSnapshot = 0x40,         // canonical snapshot metadata: the snapshot hash

@@ -79,13 +79,18 @@ bool ParseConfig(LineParser& lines, std::optional<CollectionConfig>* config) {
   if (!field.has_value()) return false;
   if (*field == "none") return true;
   const std::vector<std::string_view> parts = Split(*field);
-  if (parts.size() == 3) {
+  if (parts.size() == 3 || parts.size() == 5) {
     const uint64_t dimension = ParseDecimal(parts[0]).value_or(UINT64_MAX);
     const uint64_t metric = ParseDecimal(parts[1]).value_or(0);
     std::optional<std::string> description = DecodeBase64(parts[2]);
-    if (dimension <= UINT32_MAX && metric >= 1 && metric <= 3 && description.has_value()) {
+    const bool with_options = parts.size() == 5;
+    const uint64_t receipts = with_options ? ParseDecimal(parts[3]).value_or(3) : 0;
+    const uint64_t erasable = with_options ? ParseDecimal(parts[4]).value_or(2) : 0;
+    if (dimension <= UINT32_MAX && metric >= 1 && metric <= 3 && description.has_value() &&
+        receipts <= 2 && erasable <= 1 && with_options == (receipts != 0 || erasable != 0)) {
       *config = CollectionConfig{static_cast<uint32_t>(dimension), static_cast<Metric>(metric),
-                                 *std::move(description)};
+                                 *std::move(description), static_cast<ReceiptPolicy>(receipts),
+                                 erasable == 1};
       return true;
     }
   }
@@ -130,6 +135,13 @@ std::optional<Hash> CommitmentOf(const RecordProof& proof, std::string* error) {
   return RecordCommitment({proof.id, vector, content.attributes, content.document});
 }
 
+// What follows the description in the line of a collection with options.
+std::string OptionsText(const CollectionConfig& config) {
+  if (IsPlain(config)) return "";
+  return Join(
+      {" ", std::to_string(static_cast<unsigned>(config.receipts)), config.erasable ? " 1" : " 0"});
+}
+
 }  // namespace
 
 std::string EncodeRecordProof(const RecordProof& proof) {
@@ -137,9 +149,10 @@ std::string EncodeRecordProof(const RecordProof& proof) {
       Join({kRecordProofHeader, "\ncollection ", EncodeBase64(proof.collection), "\nid ",
             EncodeBase64(proof.id), "\nrules ", std::to_string(proof.rules_version), "\nconfig "});
   if (proof.config.has_value()) {
-    text.append(Join({std::to_string(proof.config->dimension), " ",
-                      std::to_string(static_cast<unsigned>(proof.config->metric)), " ",
-                      EncodeBase64(proof.config->description), "\nrecord "}));
+    text.append(
+        Join({std::to_string(proof.config->dimension), " ",
+              std::to_string(static_cast<unsigned>(proof.config->metric)), " ",
+              EncodeBase64(proof.config->description), OptionsText(*proof.config), "\nrecord "}));
   } else {
     text.append("none\nrecord ");
   }

@@ -26,7 +26,12 @@
 namespace stele::index {
 
 // FROZEN: on disk.
-enum class SectionKind : uint8_t { kRequests = 1, kCollection = 2, kDocuments = 3 };
+enum class SectionKind : uint8_t {
+  kRequests = 1,
+  kCollection = 2,
+  kDocuments = 3,
+  kCollectionWithOptions = 4,
+};
 
 struct SnapshotSection {
   SectionKind kind = SectionKind::kRequests;
@@ -86,7 +91,7 @@ class SnapshotLoader {
  private:
   SnapshotLoader(const SnapshotManifest& manifest, StateMachine* state)
       : manifest_(manifest), state_(state) {}
-  bool LoadCollection(std::string_view bytes);
+  bool LoadCollection(std::string_view bytes, bool with_options);
   bool LoadRecord(Decoder& decoder, Collection* collection, std::string* last_id);
   bool LoadRequests(std::string_view bytes);
 

@@ -172,25 +172,50 @@ bool SnapshotLoader::LoadRecord(Decoder& decoder, Collection* collection, std::s
   return true;
 }
 
-bool SnapshotLoader::LoadCollection(std::string_view bytes) {
-  Decoder decoder(bytes);
-  const std::string name(decoder.Sized(kCollectionNameBytesMax));
+namespace {
+
+// Which collection a section is of, and its options. Nothing where they are malformed.
+struct CollectionHead {
+  std::string name;
   CollectionConfig config;
+};
+std::optional<CollectionHead> DecodeHead(Decoder& decoder, bool with_options) {
+  CollectionHead head;
+  head.name = std::string(decoder.Sized(kCollectionNameBytesMax));
+  CollectionConfig& config = head.config;
   config.dimension = decoder.U32();
   config.metric = static_cast<Metric>(decoder.U8());
   config.description = decoder.Sized(kDescriptionBytesMax);
+  if (with_options) {
+    config.receipts = static_cast<ReceiptPolicy>(decoder.U8());
+    config.erasable = decoder.Bool();
+  }
+  if (!decoder.ok() || head.name.empty() || !IsUtf8(head.name) || config.dimension == 0 ||
+      config.dimension > kDimensionMax || config.metric < Metric::kL2 ||
+      config.metric > Metric::kCosine || config.receipts > ReceiptPolicy::kLogged ||
+      IsPlain(config) == with_options) {
+    return std::nullopt;
+  }
+  return head;
+}
+
+}  // namespace
+
+bool SnapshotLoader::LoadCollection(std::string_view bytes, bool with_options) {
+  Decoder decoder(bytes);
+  const std::optional<CollectionHead> head = DecodeHead(decoder, with_options);
+  if (!head.has_value()) return false;
+  const std::string& name = head->name;
   const LogIndex born = decoder.U64();
   const LogIndex state_index = decoder.U64();
   const uint64_t record_count = decoder.U64();
-  if (!decoder.ok() || name.empty() || !IsUtf8(name) || config.dimension == 0 ||
-      config.dimension > kDimensionMax || config.metric < Metric::kL2 ||
-      config.metric > Metric::kCosine || born > manifest_.log_index ||
-      state_index > manifest_.log_index || record_count > decoder.remaining() ||
-      state_->collection_count_ == kCollectionsMax || state_->LiveCollection(name) != nullptr) {
+  if (!decoder.ok() || born > manifest_.log_index || state_index > manifest_.log_index ||
+      record_count > decoder.remaining() || state_->collection_count_ == kCollectionsMax ||
+      state_->LiveCollection(name) != nullptr) {
     return false;
   }
   versions_.Sized(name).U64(born).U64(state_index);
-  auto collection = std::make_unique<Collection>(name, config, born, state_->seed_);
+  auto collection = std::make_unique<Collection>(name, head->config, born, state_->seed_);
   std::string last_id;
   for (uint64_t i = 0; i < record_count; ++i) {
     if (!LoadRecord(decoder, collection.get(), &last_id)) return false;
@@ -227,8 +252,10 @@ bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifes
       good = !has_requests && section.digest == manifest.requests_hash &&
              loader.LoadRequests(BytesOf(file, section));
       has_requests = true;
-    } else if (section.kind == SectionKind::kCollection) {
-      good = loader.LoadCollection(BytesOf(file, section));
+    } else if (section.kind == SectionKind::kCollection ||
+               section.kind == SectionKind::kCollectionWithOptions) {
+      good = loader.LoadCollection(BytesOf(file, section),
+                                   section.kind == SectionKind::kCollectionWithOptions);
     } else {
       good = section.kind == SectionKind::kDocuments;
     }

@@ -86,9 +86,13 @@ bool WriteCollection(const Collection& collection, LogIndex n, SectionWriter& wr
   const CollectionStats& stats = collection.StatsAt(n);
   const CollectionConfig& config = collection.config();
   versions.Sized(collection.name()).U64(collection.born()).U64(stats.state_index);
-  writer.Begin(SectionKind::kCollection);
+  const bool plain = IsPlain(config);
+  writer.Begin(plain ? SectionKind::kCollection : SectionKind::kCollectionWithOptions);
   writer.encoder().Sized(collection.name()).U32(config.dimension);
   writer.encoder().U8(static_cast<uint8_t>(config.metric)).Sized(config.description);
+  if (!plain) {
+    writer.encoder().U8(static_cast<uint8_t>(config.receipts)).U8(config.erasable ? 1 : 0);
+  }
   writer.encoder().U64(collection.born()).U64(stats.state_index).U64(stats.record_count);
   *has_documents = false;
   const bool complete = ForEachRecord(collection, n, [&](const RecordVersion& version) {

@@ -160,6 +160,7 @@ void StateMachine::Execute(LogIndex index, const Command& command, ApplyResult* 
     case OperationKind::kSnapshotSealed:
       return;
     case OperationKind::kContinuation:
+    case OperationKind::kCreateWithOptions:
       break;
   }
   result->commit.outcome = Outcome::kMalformed;

@@ -18,7 +18,10 @@ void FillCollection(const index::Collection& collection, index::LogIndex n, v1::
   config->set_name(collection.name());
   config->set_dimension(collection.config().dimension);
   config->set_metric(MetricToWire(collection.config().metric));
-  config->mutable_options()->set_description(collection.config().description);
+  v1::CollectionOptions* options = config->mutable_options();
+  options->set_description(collection.config().description);
+  options->set_receipts(static_cast<v1::ReceiptPolicy>(collection.config().receipts));
+  options->set_erasable(collection.config().erasable);
   const index::CollectionStats& stats = collection.StatsAt(n);
   wire->set_created_index(collection.born());
   wire->set_record_count(stats.record_count);

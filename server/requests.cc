@@ -135,10 +135,17 @@ WriteDraft DraftCreate(const v1::CreateCollectionRequest& request, const std::st
     return Refuse(
         BadField("DESCRIPTION_NOT_UTF8", "config.options.description", "it must be UTF-8"));
   }
+  if (!v1::ReceiptPolicy_IsValid(config.options().receipts())) {
+    return Refuse(BadField("RECEIPT_POLICY_UNKNOWN", "config.options.receipts",
+                           absl::StrCat(static_cast<int>(config.options().receipts()),
+                                        " is no policy that this server knows")));
+  }
   index::Operation operation;
   operation.kind = index::OperationKind::kCreateCollection;
   operation.collection = config.name();
-  operation.config = {config.dimension(), *metric, description};
+  operation.config = {config.dimension(), *metric, description,
+                      static_cast<index::ReceiptPolicy>(config.options().receipts()),
+                      config.options().erasable()};
   return DraftOne(std::move(operation), request.request_id(), actor, request.known_index());
 }
 

@@ -16,6 +16,18 @@ namespace {
 const std::map<std::string, v1::Metric> kMetrics = {
     {"cosine", v1::METRIC_COSINE}, {"dot", v1::METRIC_DOT}, {"l2", v1::METRIC_L2}};
 
+const std::map<std::string, v1::ReceiptPolicy> kReceiptPolicies = {
+    {"off", v1::RECEIPT_POLICY_UNSPECIFIED},
+    {"signed", v1::RECEIPT_POLICY_SIGNED},
+    {"logged", v1::RECEIPT_POLICY_LOGGED}};
+
+std::string ReceiptsName(v1::ReceiptPolicy receipts) {
+  for (const auto& [name, value] : kReceiptPolicies) {
+    if (value == receipts) return name;
+  }
+  return absl::StrCat("policy ", static_cast<int>(receipts));
+}
+
 std::string MetricName(v1::Metric metric) {
   for (const auto& [name, value] : kMetrics) {
     if (value == metric) return name;
@@ -29,6 +41,8 @@ Json CollectionToJson(const v1::Collection& collection) {
   json["dimension"] = collection.config().dimension();
   json["metric"] = MetricName(collection.config().metric());
   json["description"] = collection.config().options().description();
+  json["receipts"] = ReceiptsName(collection.config().options().receipts());
+  json["erasable"] = collection.config().options().erasable();
   json["record_count"] = collection.record_count();
   json["created_index"] = collection.created_index();
   json["state_index"] = collection.state_index();
@@ -41,6 +55,8 @@ struct CreateArguments {
   uint32_t dimension = 0;
   std::string metric;
   std::string description;
+  std::string receipts = "off";
+  bool erasable = false;
   std::string request_id;
 };
 
@@ -49,6 +65,8 @@ absl::Status RunCreate(Context& context, const CreateArguments& arguments) {
   if (!client.ok()) return client.status();
   v1::CollectionOptions collection_options;
   collection_options.set_description(arguments.description);
+  collection_options.set_receipts(kReceiptPolicies.at(arguments.receipts));
+  collection_options.set_erasable(arguments.erasable);
   WriteOptions options;
   options.request_id = arguments.request_id;
   const auto response =
@@ -97,6 +115,11 @@ absl::Status RunShow(Context& context, const std::string& name) {
   table.AddRow({"records root", Hex(collection.records_root())});
   const std::string& description = collection.config().options().description();
   if (!description.empty()) table.AddRow({"description", Printable(description, 1024)});
+  const v1::CollectionOptions& options = collection.config().options();
+  if (options.receipts() != v1::RECEIPT_POLICY_UNSPECIFIED) {
+    table.AddRow({"receipts", ReceiptsName(options.receipts())});
+  }
+  if (options.erasable()) table.AddRow({"erasable", "yes"});
   context.Print(json, table.Format());
   return absl::OkStatus();
 }
@@ -143,6 +166,9 @@ void AddCollectionCommands(CLI::App* app, Context* context) {
       ->required()
       ->check(CLI::IsMember({"cosine", "l2", "dot"}));
   create->add_option("--description", arguments->description, "Text for people");
+  create->add_option("--receipts", arguments->receipts, "Receipts of searches: off, signed, logged")
+      ->check(CLI::IsMember({"off", "signed", "logged"}));
+  create->add_flag("--erasable", arguments->erasable, "Its content can be erased, provably");
   create->add_option("--request-id", arguments->request_id, "A retry with the same id runs once");
   SetRun(create, context, [arguments](Context& c) { return RunCreate(c, *arguments); });
 

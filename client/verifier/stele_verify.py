@@ -532,13 +532,25 @@ def is_normalized(vector):
 
 
 UPSERT, INSERT, UPDATE, DELETE, DELETE_BY_FILTER, CREATE, DROP, GENESIS, RESTORE, UPGRADE, SEALED = range(1, 12)
+CREATE_WITH_OPTIONS = 13
+
+
+def config_of(decoder, with_options):
+    """(dimension, metric, description, receipts, erasable) of a collection."""
+    config = (decoder.u32(), decoder.u8(), decoder.text(1024))
+    config += (decoder.u8(), decoder.bool()) if with_options else (0, False)
+    if not 1 <= config[0] <= 32768 or not 1 <= config[1] <= 3 or config[3] > 2:
+        decoder.fail("an unknown dimension, metric or policy")
+    if with_options and config[3:] == (0, False):
+        decoder.fail("options that are all default are not written")
+    return config
 
 
 def operation_of(data, what):
     decoder = Decoder(data, what)
     op = {"kind": decoder.u8()}
     kind = op["kind"]
-    op["collection"] = decoder.text(128, 1 if kind <= DROP else 0)
+    op["collection"] = decoder.text(128, 1 if kind <= DROP or kind == CREATE_WITH_OPTIONS else 0)
     if kind in (GENESIS, RESTORE, UPGRADE, SEALED) and op["collection"]:
         decoder.fail("it names a collection")
     if UPSERT <= kind <= DELETE:
@@ -571,10 +583,8 @@ def operation_of(data, what):
         if not 1 <= op["limit"] <= 10000:
             decoder.fail("the limit is out of range")
         op["filter"] = filter_of(decoder, 1, [1024])
-    elif kind == CREATE:
-        op["config"] = (decoder.u32(), decoder.u8(), decoder.text(1024))
-        if not 1 <= op["config"][0] <= 32768 or not 1 <= op["config"][1] <= 3:
-            decoder.fail("an unknown dimension or metric")
+    elif kind in (CREATE, CREATE_WITH_OPTIONS):
+        op["config"], op["kind"] = config_of(decoder, kind == CREATE_WITH_OPTIONS), CREATE
     elif kind in (GENESIS, UPGRADE):
         op["rules"] = decoder.u32()
     elif kind == RESTORE:
@@ -723,7 +733,9 @@ def record_key(collection, record_id):
 
 
 def collection_value(config, root):
-    return H(0x24, u32(config[0]), bytes([config[1]]), sized(config[2]), root)
+    plain = config[3:] == (0, False)
+    options = b"" if plain else bytes([config[3], config[4]])
+    return H(0x24 if plain else 0x26, u32(config[0]), bytes([config[1]]), sized(config[2]), options, root)
 
 
 def verify_record(data, key, document):
@@ -736,12 +748,14 @@ def verify_record(data, key, document):
     config, commitment, content, collection_hash = None, None, None, None
     parts = lines.field(b"config").split(b" ")
     if parts != [b"none"]:
-        if len(parts) != 3:
-            refuse(f"{lines.where()}: it is not a dimension, a metric and a description")
+        if len(parts) not in (3, 5):
+            refuse(f"{lines.where()}: it is not a dimension, a metric, a description and perhaps two options")
         config = (decimal(parts[0], lines.where()), decimal(parts[1], lines.where()),
-                  unbase64(parts[2], lines.where()))
-        if config[0] >= 1 << 32 or not 1 <= config[1] <= 3:
-            refuse(f"{lines.where()}: an unknown dimension or metric")
+                  unbase64(parts[2], lines.where()), *(decimal(part, lines.where()) for part in parts[3:]))
+        if config[0] >= 1 << 32 or not 1 <= config[1] <= 3 or config[3:] == (0, 0) or \
+                (len(parts) == 5 and (config[3] > 2 or config[4] > 1)):
+            refuse(f"{lines.where()}: an unknown dimension, metric or option")
+        config = config[:3] + ((config[3], config[4] == 1) if len(parts) == 5 else (0, False))
     record = lines.field(b"record")
     if record != b"none":
         commitment = digest_of(record, lines.where())
@@ -1004,13 +1018,12 @@ def load_requests(machine, decoder, log_index):
     decoder.end()
 
 
-def load_collection(machine, decoder, versions, log_index):
+def load_collection(machine, decoder, with_options, versions, log_index):
     name = decoder.text(128, 1)
-    config = (decoder.u32(), decoder.u8(), decoder.text(1024))
+    config = config_of(decoder, with_options)
     collection = Collection(config, decoder.u64())
     collection.state_index, count = decoder.u64(), decoder.u64()
-    if not 1 <= config[0] <= 32768 or not 1 <= config[1] <= 3 or name in machine.collections or \
-            max(collection.born, collection.state_index) > log_index:
+    if name in machine.collections or max(collection.born, collection.state_index) > log_index:
         decoder.fail("the collection is malformed")
     versions.update(sized(name) + u64(collection.born) + u64(collection.state_index))
     last = b""
@@ -1072,15 +1085,16 @@ def load_snapshot(data, what="the snapshot"):
         if begin != position or begin + length > offset or hashlib.sha256(section).digest() != section_digest:
             refuse(f"{place}: it is damaged or in the wrong place")
         position, part = begin + length, Decoder(section, place)
-        if kinds and kind < kinds[-1] or kind == 1 and kinds or not kinds and kind != 1 or kind > 3:
+        rank = 2 if kind == 4 else kind
+        if kinds and rank < kinds[-1] or kind == 1 and kinds or not kinds and kind != 1 or kind > 4:
             refuse(f"{place}: it is out of order")
-        kinds.append(kind)
+        kinds.append(rank)
         if kind == 1:
             if section_digest != requests_hash:
                 refuse(f"{place}: it is not the requests that the metadata name")
             load_requests(machine, part, log_index)
-        elif kind == 2:
-            load_collection(machine, part, versions, log_index)
+        elif kind in (2, 4):
+            load_collection(machine, part, kind == 4, versions, log_index)
             name = next(reversed(machine.collections))
             if name <= last_name:
                 refuse(f"{place}: collections are out of order")

@@ -184,6 +184,15 @@ TEST_F(CliTest, CollectionsFromCreateToDrop) {
   EXPECT_EQ(RunJson({"collection", "list"}).size(), 2U);
   EXPECT_THAT(Run({"collection", "list"}).out, HasSubstr("docs"));
   EXPECT_EQ(RunJson({"collection", "show", "docs"})["description"], "about");
+  EXPECT_EQ(RunJson({"collection", "show", "docs"})["receipts"], "off");
+  EXPECT_EQ(RunJson({"collection", "show", "docs"})["erasable"], false);
+  const Json options = RunJson({"collection", "create", "personal", "--dimension", "2", "--metric",
+                                "l2", "--receipts", "logged", "--erasable"});
+  EXPECT_EQ(options["receipts"], "logged");
+  EXPECT_EQ(options["erasable"], true);
+  EXPECT_EQ(RunJson({"collection", "show", "personal"})["receipts"], "logged");
+  EXPECT_EQ(RunJson({"collection", "show", "personal"})["erasable"], true);
+  RunJson({"collection", "drop", "personal", "--yes"});
   EXPECT_EQ(Run({"collection", "show", "none"}).exit_code, 4);
   EXPECT_EQ(RunJson({"collection", "drop", "docs", "--yes"})["dropped_count"], 0);
   EXPECT_EQ(Run({"collection", "show", "docs"}).exit_code, 4);

@@ -34,7 +34,8 @@ def fill(client, seed=1, entries=60):
     """Every kind of operation and most outcomes."""
     generator = random.Random(seed)
     for name, metric in (("l2", "l2"), ("dot", "dot"), ("cosine", "cosine")):
-        client.create_collection(name, dimension=4, metric=metric, description=f"about {name} \u00e9")
+        client.create_collection(name, dimension=4, metric=metric, description=f"about {name} \u00e9",
+                                 receipts="signed" if name == "dot" else "off")
     attributes = [None, {"n": 1}, {"n": 2.5, "tag": "red"}, {"on": True, "raw": b"\0x"},
                   {"tags": ["a", "b"], "empty": [], "at": stele.Timestamp(1234567)}]
     field = stele.field

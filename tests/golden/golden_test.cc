@@ -99,6 +99,9 @@ void AddOperations(Samples* samples) {
   Operation create = MakeOperation(OperationKind::kCreateCollection);
   create.config = {2, Metric::kL2, "About"};
   add("create", create);
+  create.config.receipts = ReceiptPolicy::kSigned;
+  create.config.erasable = true;
+  add("create_with_options", create);
   add("drop", MakeOperation(OperationKind::kDropCollection));
   Operation genesis = MakeOperation(OperationKind::kGenesis);
   genesis.rules_version = 1;

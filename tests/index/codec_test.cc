@@ -209,6 +209,39 @@ TEST(CodecTest, RandomBytesAreSurvived) {
   }
 }
 
+// A collection without options has one encoding, and so one hash: that of kind 6.
+TEST(CodecTest, OptionsOfACollectionAreWrittenOnlyWhereOneIsSet) {
+  Operation create;
+  create.kind = OperationKind::kCreateCollection;
+  create.collection = "c";
+  create.config = {2, Metric::kL2, "about"};
+  EXPECT_EQ(EncodeOperation(create)[0], 6);
+  for (const ReceiptPolicy receipts :
+       {ReceiptPolicy::kOff, ReceiptPolicy::kSigned, ReceiptPolicy::kLogged}) {
+    for (const bool erasable : {false, true}) {
+      create.config.receipts = receipts;
+      create.config.erasable = erasable;
+      const std::string bytes = EncodeOperation(create);
+      EXPECT_EQ(bytes[0], IsPlain(create.config) ? 6 : 13);
+      const std::optional<Operation> decoded = DecodeOperation(bytes);
+      ASSERT_TRUE(decoded.has_value());
+      EXPECT_EQ(decoded->kind, OperationKind::kCreateCollection);
+      EXPECT_EQ(decoded->config.receipts, receipts);
+      EXPECT_EQ(decoded->config.erasable, erasable);
+    }
+  }
+  std::string bytes = EncodeOperation(create);
+  const size_t last = bytes.size() - 1;
+  bytes[last - 1] = 3;
+  EXPECT_FALSE(DecodeOperation(bytes).has_value()) << "an unknown policy";
+  bytes[last - 1] = bytes[last] = 0;
+  EXPECT_FALSE(DecodeOperation(bytes).has_value()) << "all default, which kind 6 says";
+  bytes[last - 1] = 1;
+  EXPECT_TRUE(DecodeOperation(bytes).has_value());
+  bytes[last] = 2;
+  EXPECT_FALSE(DecodeOperation(bytes).has_value()) << "not 0 or 1";
+}
+
 TEST(CodecTest, EachFieldOfAnOperationIsBounded) {
   Operation operation;
   operation.collection = "c";
@@ -237,7 +270,7 @@ TEST(CodecTest, EachFieldOfAnOperationIsBounded) {
   refuses([](Operation& o) { o.precondition.version = 1; });
   refuses([](Operation& o) { o.precondition.kind = static_cast<Precondition::Kind>(3); });
   refuses([](Operation& o) { o.kind = OperationKind::kContinuation; });
-  refuses([](Operation& o) { o.kind = static_cast<OperationKind>(13); });
+  refuses([](Operation& o) { o.kind = static_cast<OperationKind>(25); });
   operation.collection = std::string(kCollectionNameBytesMax, 'c');
   operation.id = std::string(kIdBytesMax, 'i');
   operation.vector.assign(kDimensionMax, 5);

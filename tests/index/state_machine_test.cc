@@ -99,6 +99,8 @@ TEST(StateRootTest, EveryFieldCounts) {
       {"collection name", RootOf(config, Upsert("id"), "d")},
       {"description", RootOf({2, Metric::kL2, "abouT"}, Upsert("id"))},
       {"no description", RootOf({2, Metric::kL2, ""}, Upsert("id"))},
+      {"receipts signed", RootOf({2, Metric::kL2, "about", ReceiptPolicy::kSigned}, Upsert("id"))},
+      {"receipts logged", RootOf({2, Metric::kL2, "about", ReceiptPolicy::kLogged}, Upsert("id"))},
       {"metric", RootOf({2, Metric::kDot, "about"}, Upsert("id"))},
       {"dimension", RootOf({3, Metric::kL2, "about"}, Upsert("id", {1, 2, 0}))},
       {"int64 1", RootOf(config, WithAttribute("a", EncodeInt64(1)))},

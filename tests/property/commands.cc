@@ -218,6 +218,7 @@ Operation CommandSource::SingleOperation() {
       operation.config.dimension = static_cast<uint32_t>(1 + random_.Below(5));
       operation.config.metric = static_cast<index::Metric>(1 + random_.Below(3));
       if (OneIn(2)) operation.config.description = Pick(random_, kTexts);
+      if (OneIn(3)) operation.config.receipts = static_cast<index::ReceiptPolicy>(random_.Below(3));
       break;
     case OperationKind::kDropCollection:
       operation.collection = RandomName();

@@ -33,7 +33,9 @@ std::string CollectionDifference(const index::Collection& collection, index::Log
   if (collection.born() != expected.born) return "born";
   if (collection.config().dimension != expected.config.dimension ||
       collection.config().metric != expected.config.metric ||
-      collection.config().description != expected.config.description) {
+      collection.config().description != expected.config.description ||
+      collection.config().receipts != expected.config.receipts ||
+      collection.config().erasable != expected.config.erasable) {
     return "config";
   }
   const index::CollectionStats& stats = collection.StatsAt(n);

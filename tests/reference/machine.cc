@@ -45,10 +45,17 @@ std::string SparseRoot(const Pairs& pairs, size_t depth) {
   return Digest(0x22, SparseRoot(sides[0], depth + 1) + SparseRoot(sides[1], depth + 1));
 }
 
+std::string Options(const index::CollectionConfig& config) {
+  if (config.receipts == index::ReceiptPolicy::kOff && !config.erasable) return "";
+  return U8(static_cast<uint8_t>(config.receipts)) + U8(config.erasable ? 1 : 0);
+}
+
 std::string CollectionValue(const std::string& name, const Collection& collection) {
   const index::CollectionConfig& config = collection.config;
-  return Digest(0x24, U32(config.dimension) + U8(static_cast<uint8_t>(config.metric)) +
-                          Sized(config.description) + RecordsRoot(name, collection));
+  const bool plain = config.receipts == index::ReceiptPolicy::kOff && !config.erasable;
+  return Digest(plain ? 0x24 : 0x26,
+                U32(config.dimension) + U8(static_cast<uint8_t>(config.metric)) +
+                    Sized(config.description) + Options(config) + RecordsRoot(name, collection));
 }
 
 std::string FilterBytes(const index::Filter& filter) {
@@ -65,7 +72,11 @@ std::string FilterBytes(const index::Filter& filter) {
 }
 
 std::string Prefix(const index::Operation& operation) {
-  std::string out = U8(static_cast<uint8_t>(operation.kind)) + Sized(operation.collection);
+  const bool with_options =
+      operation.kind == Kind::kCreateCollection &&
+      (operation.config.erasable || operation.config.receipts != index::ReceiptPolicy::kOff);
+  std::string out =
+      U8(with_options ? 13 : static_cast<uint8_t>(operation.kind)) + Sized(operation.collection);
   if (!IsRecordKind(operation.kind)) return out;
   return out + U8(static_cast<uint8_t>(operation.precondition.kind)) +
          U64(operation.precondition.version) + Sized(operation.id);
@@ -92,7 +103,7 @@ std::string Item(const index::Operation& operation) {
       break;
     case Kind::kCreateCollection:
       out += U32(operation.config.dimension) + U8(static_cast<uint8_t>(operation.config.metric)) +
-             Sized(operation.config.description);
+             Sized(operation.config.description) + Options(operation.config);
       break;
     case Kind::kGenesis:
     case Kind::kUpgrade:
@@ -108,6 +119,7 @@ std::string Item(const index::Operation& operation) {
     case Kind::kDelete:
     case Kind::kDropCollection:
     case Kind::kContinuation:
+    case Kind::kCreateWithOptions:
       break;
   }
   return Digest(0x12, out);
@@ -345,6 +357,7 @@ Machine::Outcome Machine::Execute(const index::Command& command, State* state,
     case Kind::kSnapshotSealed:
       return outcome;
     case Kind::kContinuation:
+    case Kind::kCreateWithOptions:
       return {14};
     default:
       return ExecuteRecords(command, state, effects);

@@ -145,6 +145,10 @@ std::vector<Case> CollectionCases() {
          r->mutable_config()->mutable_options()->set_description(std::string(1025, 'n'));
        }),
        kBad, "DESCRIPTION_TOO_LONG", "config.options.description"},
+      {"receipt policy", Create([](auto* r) {
+         r->mutable_config()->mutable_options()->set_receipts(static_cast<v1::ReceiptPolicy>(3));
+       }),
+       kBad, "RECEIPT_POLICY_UNKNOWN", "config.options.receipts"},
       {"no request id", Create([](auto* r) { r->clear_request_id(); }), kBad, "REQUEST_ID_MISSING",
        "request_id"},
       {"existing", Create([](auto* r) { r->mutable_config()->set_name("l2"); }),

@@ -36,8 +36,8 @@ from stele.errors import (
 from stele.filters import Expression, Field, field
 from stele.model import (
     BatchSearchResult, BulkResult, Collection, Delete, DeleteByFilter, FilterStrategy, GetResult,
-    Hit, Insert, Limits, Metric, Outcome, OutcomeState, Position, Record, SearchExplanation,
-    SearchResult, ServerInfo, Snapshot, UpdateAttributes, Upsert, WriteAck, WriteResult,
+    Hit, Insert, Limits, Metric, Outcome, OutcomeState, Position, ReceiptPolicy, Record,
+    SearchExplanation, SearchResult, ServerInfo, Snapshot, UpdateAttributes, Upsert, WriteAck, WriteResult,
 )  # fmt: skip
 from stele.values import Timestamp
 
@@ -46,7 +46,7 @@ __all__ = [
     "BulkResult", "Cancelled", "Client", "Collection", "DataLoss", "DeadlineExceeded", "Delete",
     "DeleteByFilter", "Error", "Expression", "FailedPrecondition", "Field", "FieldViolation",
     "FilterStrategy", "GetResult", "Hit", "Insert", "Internal", "InvalidArgument", "Limits", "Metric", "NotFound",
-    "OutOfRange", "Outcome", "OutcomeState", "PermissionDenied", "Position", "Q16", "Record",
+    "OutOfRange", "Outcome", "OutcomeState", "PermissionDenied", "Position", "Q16", "ReceiptPolicy", "Record",
     "ResourceExhausted", "RetryPolicy", "SearchExplanation", "SearchResult", "ServerInfo", "Snapshot", "Timestamp",
     "TlsConfig", "Unauthenticated", "Unavailable", "Unimplemented", "Unknown",
     "UpdateAttributes", "Upsert", "VectorError", "WriteAck", "WriteResult", "field",

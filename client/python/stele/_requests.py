@@ -134,7 +134,7 @@ def write(session: Session, request: Any) -> Call[model.WriteResult]:
 
 def create_collection(
     session: Session, collection: str, dimension: int, metric: Any, description: str,
-    request_id: Optional[str],
+    receipts: Any, erasable: bool, request_id: Optional[str],
 ) -> Call[model.Collection]:  # fmt: skip
     request = collection_service_pb2.CreateCollectionRequest(
         request_id=request_id if request_id is not None else new_request_id(),
@@ -144,6 +144,9 @@ def create_collection(
     request.config.dimension = unsigned(dimension, "dimension", 32)
     request.config.metric = model.Metric.parse(metric).value  # type: ignore[assignment]
     request.config.options.description = description
+    policy = model.ReceiptPolicy.parse(receipts)
+    request.config.options.receipts = policy.value  # type: ignore[assignment]
+    request.config.options.erasable = erasable
     return Call("collections", "CreateCollection", request,
                 lambda reply: collection_result(reply.collection), request.request_id)  # fmt: skip
 
@@ -359,6 +362,7 @@ def collection_result(collection: Any) -> model.Collection:
         config.name, config.dimension, model.Metric.parse(config.metric),
         config.options.description, collection.created_index, collection.record_count,
         collection.state_index, collection.records_root,
+        model.ReceiptPolicy.parse(config.options.receipts), config.options.erasable,
     )  # fmt: skip
 
 

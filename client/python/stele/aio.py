@@ -92,12 +92,14 @@ class AsyncClient:
         metric: Union[str, model.Metric] = "cosine",
         description: str = "",
         *,
+        receipts: Union[str, model.ReceiptPolicy] = "off",
+        erasable: bool = False,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> model.Collection:
         """Creates a collection for vectors of shape [dimension]."""
         call = _requests.create_collection(
-            self._session, name, dimension, metric, description, request_id
+            self._session, name, dimension, metric, description, receipts, erasable, request_id
         )
         return await self._call(call, timeout)
 

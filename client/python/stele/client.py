@@ -93,15 +93,19 @@ class Client:
         metric: Union[str, model.Metric] = "cosine",
         description: str = "",
         *,
+        receipts: Union[str, model.ReceiptPolicy] = "off",
+        erasable: bool = False,
         request_id: Optional[str] = None,
         timeout: Optional[float] = None,
     ) -> model.Collection:
         """Creates a collection for vectors of shape [dimension].
 
-        metric: "cosine", "l2", "dot" or a Metric. Raises AlreadyExists, InvalidArgument.
+        metric: "cosine", "l2", "dot" or a Metric. receipts: "off", "signed", "logged" or a
+        ReceiptPolicy: what searches leave without being asked for. erasable: what is written can
+        be erased later while all proofs hold. Raises AlreadyExists, InvalidArgument.
         """
         call = _requests.create_collection(
-            self._session, name, dimension, metric, description, request_id
+            self._session, name, dimension, metric, description, receipts, erasable, request_id
         )
         return self._call(call, timeout)
 

@@ -41,6 +41,25 @@ class Metric(enum.IntEnum):
         return found
 
 
+class ReceiptPolicy(enum.IntEnum):
+    """Which receipts the searches of a collection leave without being asked for."""
+
+    OFF = 0
+    SIGNED = 1
+    LOGGED = 2
+
+    @classmethod
+    def parse(cls, value: Union[str, int, ReceiptPolicy]) -> ReceiptPolicy:
+        """From a ReceiptPolicy, its number or its name in any case. Raises InvalidArgument."""
+        if isinstance(value, str):
+            found = cls.__members__.get(value.upper().removeprefix("RECEIPT_POLICY_"))
+        else:
+            found = next((p for p in cls if p == value and not isinstance(value, bool)), None)
+        if found is None:
+            raise InvalidArgument(f"receipts: {value!r} is none of 'off', 'signed', 'logged'")
+        return found
+
+
 # ---- operations ----------------------------------------------------------------------------------
 
 
@@ -224,6 +243,8 @@ class Collection:
     record_count: int
     state_index: int
     records_root: bytes
+    receipts: ReceiptPolicy
+    erasable: bool
 
 
 @dataclass(frozen=True, eq=False)

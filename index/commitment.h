@@ -1,0 +1,52 @@
+// Commitments: what is hashed of records, collections and the state, and the keys under which they
+// stand in the trees. docs/format.md, "Record commitment" and "State root".
+//
+// Thread safety: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "index/hash.h"
+#include "index/types.h"
+
+namespace stele::index {
+
+// FROZEN: on disk. Whether searches of a collection leave receipts without being asked for.
+enum class ReceiptPolicy : uint8_t { kOff = 0, kSigned = 1, kLogged = 2 };
+
+struct CollectionConfig {
+  uint32_t dimension = 0;
+  Metric metric = Metric::kL2;
+  std::string description;
+  ReceiptPolicy receipts = ReceiptPolicy::kOff;
+  // Its content is salted, so that it can be destroyed and everything proved of it stays provable.
+  bool erasable = false;
+};
+
+// Whether no option differs from its default: such a collection is encoded and hashed without them.
+inline bool IsPlain(const CollectionConfig& config) {
+  return config.receipts == ReceiptPolicy::kOff && !config.erasable;
+}
+
+// Commitments to the parts of a record, and the root over them.
+struct RecordParts {
+  std::string_view id;
+  std::span<const int32_t> vector;
+  std::string_view attributes;  // encoded
+  // Part hash of the document; nothing where there is none.
+  std::optional<Hash> document;
+};
+Hash DocumentPart(std::string_view document);
+Hash RecordCommitment(const RecordParts& parts);
+
+Hash RecordKey(std::string_view collection, std::string_view id);
+Hash CollectionKey(std::string_view collection);
+// The collection's value in the tree of collections, and the root of the state over that tree.
+Hash CollectionValue(const CollectionConfig& config, const Hash& records_root);
+Hash StateRoot(uint32_t rules_version, const Hash& collections_root);
+
+}  // namespace stele::index

@@ -25,10 +25,10 @@ def python(bench):
     """The python of a virtual environment with numpy and FAISS in it; None, and why, without."""
     venv = bench.build.parent / "bench-venv"
     program = venv / "bin/python"
-    steps = ([str(program), "-c", "import numpy, faiss"],)
+    steps = ([str(program), "-c", "import numpy, faiss, hnswlib"],)
     if not program.exists():
         steps = ([sys.executable, "-m", "venv", str(venv)],
-                 [str(program), "-m", "pip", "install", "-q", "numpy", "faiss-cpu"])
+                 [str(program), "-m", "pip", "install", "-q", "numpy", "faiss-cpu", "hnswlib"])
     for step in steps:
         done = subprocess.run(step, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode != 0:
@@ -68,8 +68,11 @@ class Figures:
                      statistics.median(self.ratios), target)
 
 
-def one_size(bench, program, size, kind=(), rounds=3, threads=(1, 2), avx2=True):
-    """The figures of one file: {(what, threads): Figures}, and what knn_bench said last."""
+def one_size(bench, program, size, kind=(), rounds=3, threads=(1, 2), others=True):
+    """The figures of one file: {(what, threads): Figures}, and what knn_bench said last.
+
+    With `others` those of older processors' kernels, too.
+    """
     dimension, rows = size
     directory = bench.directory()
     file = directory / "vectors.f32"
@@ -90,18 +93,50 @@ def one_size(bench, program, size, kind=(), rounds=3, threads=(1, 2), avx2=True)
             fastest = max(read, scanned)
             figures.setdefault(("bandwidth", count), []).append(
                 (ours["bytes"] / ours["exact_micros"] / 1e3, fastest))
-            if avx2:
+            if others and ours["kernels"] == "avx512amx":
+                vnni = bench.run("bench/knn_bench", file, rows, dimension, count, "avx512vnni")
+                figures.setdefault(("batch of 100, VNNI", count), Figures()).add(vnni["batch_micros"], batches)
+            if others and platform.machine() == "x86_64":
                 narrow = bench.run("bench/knn_bench", file, rows, dimension, count, "avx2")
                 theirs = script(bench, program, "faiss_bench.py", file, rows, dimension, count, environment=ON_AVX2)
                 batches = {"FAISS": theirs["faiss_batch_micros"], "sgemm": theirs["sgemm_batch_micros"]}
                 figures.setdefault(("batch of 100, AVX2", count), Figures()).add(narrow["batch_micros"], batches)
+    if others:
+        figures["filters"] = filtered(bench, file, size, rounds)
+        figures["graph"] = script(bench, program, "faiss_bench.py", file, rows, dimension, 1, "--hnsw")
     shutil.rmtree(directory)
     return figures, last
 
 
+SHARES = (("50 %", "filter_50_micros"), ("5 %", "filter_5_micros"), ("0.5 %", "filter_05_micros"))
+
+
+def filtered(bench, file, size, rounds):
+    """For each share of rows that a filter matches: (time with it, time without one) on one thread."""
+    taken = {share: [] for share, _ in SHARES}
+    for _ in range(rounds):
+        run = bench.run("bench/knn_bench", file, size[1], size[0], 1, "auto", "filters")
+        for share, name in SHARES:
+            taken[share].append((run[name], run["exact_micros"]))
+    return taken
+
+
+def report_filters(bench, label, taken):
+    for share, pairs in taken.items():
+        with_filter, without = (statistics.median(side) for side in zip(*pairs))
+        bench.report(f"filter of {share}, {label}", with_filter, "us", f"without a filter: {without:,.0f}",
+                     *((with_filter / without, 1.1, True) if share != "0.5 %" else (without / with_filter, 5)))
+
+
 def report_size(bench, label, figures, last, targets=True):
-    goals = {"one query": 5, "batch of 100": 4 if last["kernels"] in ("avx512vnni", "neondot") else 1.5,
-             "batch of 100, AVX2": 1.5}
+    goals = {"one query": 5, "batch of 100": 4 if last["kernels"] != "avx2" else 1.5,
+             "batch of 100, VNNI": 4, "batch of 100, AVX2": 1.5}
+    if "filters" in figures:
+        report_filters(bench, label, figures.pop("filters"))
+        graph = figures.pop("graph")
+        bench.report(f"hnswlib, {label}, 1 thr.", graph["hnsw_micros"], "us",
+                     f"M 16, ef 100: {100 * graph['hnsw_recall']:.1f} % of the true hits; exact: "
+                     f"{last['exact_micros']:,.0f} on as many as 2 thr.")
     for (what, count), taken in figures.items():
         name = f"{what}, {label}, {count} thr."
         if what == "bandwidth":
@@ -128,10 +163,9 @@ def run(bench):
         print(f"knn: numpy and faiss-cpu could not be had: {reason}")
         return
     rounds = min(3, bench.rounds)
-    avx2 = platform.machine() == "x86_64"
     for size, bound in SIZES:
         label = f"{size[1] // 1000}k x {size[0]}"
-        figures, last = one_size(bench, program, size, rounds=rounds, avx2=avx2 and size[0] == 768)
+        figures, last = one_size(bench, program, size, rounds=rounds, others=size[0] == 768)
         report_size(bench, label, figures, last)
         report_memory(bench, label, size[0], last, bound)
         if size[0] == 768:
@@ -143,5 +177,5 @@ def run(bench):
         report_size(bench, label, figures, last, targets=False)
         report_memory(bench, label, KIND_SIZE[0], last, bound)
     if bench.full:
-        figures, last = one_size(bench, program, (384, 1_000_000), rounds=rounds, threads=(2,), avx2=False)
+        figures, last = one_size(bench, program, (384, 1_000_000), rounds=rounds, threads=(2,), others=False)
         report_size(bench, "1M x 384", figures, last)

@@ -1,5 +1,5 @@
 // Exact search in the process beside a float32 scan of the same vectors.
-//   knn_bench FILE.f32 ROWS DIMENSION THREADS [KERNELS [filters]]
+//   knn_bench FILE.f32 ROWS DIMENSION THREADS [KERNELS|auto [filters]]
 // FILE holds ROWS vectors and then queries (make_embeddings.py). Prints one JSON object; times are
 // medians over queries taken in turn. With `filters` rows carry attributes, and searches that 50 %,
 // 5 % and 0.5 % of the rows match are timed beside those without a filter. Fails if an answer is
@@ -32,6 +32,7 @@
 #include "index/search.h"
 #include "index/state_machine.h"
 #include "server/parallel_search.h"
+#include "server/tile_unit.h"
 
 namespace stele::bench {
 namespace {
@@ -210,7 +211,9 @@ int Main(int argc, char** argv) {
   data.rows = std::strtoull(argv[2], nullptr, 10);
   data.dimension = static_cast<uint32_t>(std::strtoul(argv[3], nullptr, 10));
   const auto threads = static_cast<uint32_t>(std::strtoul(argv[4], nullptr, 10));
-  const index::Kernels* kernels = argc > 5 ? index::KernelsByName(argv[5]) : &index::BestKernels();
+  const bool named = argc > 5 && std::string_view(argv[5]) != "auto";
+  const index::Kernels* kernels =
+      named ? server::KernelsByName(argv[5]) : &server::BestKernels();
   if (kernels == nullptr || !Load(argv[1], &data)) return 1;
   index::StateMachine machine;
   const bool filters = argc > 6 && std::string_view(argv[6]) == "filters";

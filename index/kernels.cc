@@ -3,7 +3,7 @@
 namespace stele::index {
 namespace {
 
-// Fastest first.
+// Fastest first, of those that anybody may use.
 constexpr KernelKind kByPreference[] = {KernelKind::kAvx512Vnni, KernelKind::kAvx512,
                                         KernelKind::kAvx2,       KernelKind::kNeonDot,
                                         KernelKind::kNeon,       KernelKind::kScalar};
@@ -20,6 +20,8 @@ const Kernels* KernelsOfKind(KernelKind kind) {
       return internal::Avx512Kernels();
     case KernelKind::kAvx512Vnni:
       return internal::Avx512VnniKernels();
+    case KernelKind::kAvx512Amx:
+      return internal::Avx512AmxKernels();
     case KernelKind::kNeon:
       return internal::NeonKernels();
     case KernelKind::kNeonDot:
@@ -29,7 +31,7 @@ const Kernels* KernelsOfKind(KernelKind kind) {
 }
 
 const Kernels* KernelsByName(std::string_view name) {
-  for (const KernelKind kind : kByPreference) {
+  for (const KernelKind kind : kKernelKinds) {
     const Kernels* kernels = KernelsOfKind(kind);
     if (kernels != nullptr && name == kernels->name) return kernels;
   }

@@ -30,10 +30,11 @@ enum class KernelKind : uint8_t {
   kNeon = 3,
   kAvx512Vnni = 4,
   kNeonDot = 5,
+  kAvx512Amx = 6,
 };
-inline constexpr KernelKind kKernelKinds[] = {KernelKind::kScalar,     KernelKind::kAvx2,
-                                              KernelKind::kAvx512,     KernelKind::kNeon,
-                                              KernelKind::kAvx512Vnni, KernelKind::kNeonDot};
+inline constexpr KernelKind kKernelKinds[] = {
+    KernelKind::kScalar,     KernelKind::kAvx2,    KernelKind::kAvx512,   KernelKind::kNeon,
+    KernelKind::kAvx512Vnni, KernelKind::kNeonDot, KernelKind::kAvx512Amx};
 
 // For `row_count` rows of `dimension` components, row r starting at rows + r * stride (stride in
 // components), writes one result for each row and `query` (`dimension` components) to out[r].
@@ -52,13 +53,19 @@ using NibbleDotsFunction = void (*)(const int8_t* query, const uint8_t* rows, ui
                                     uint32_t row_count, int32_t* out);
 
 // The same for many queries: a nibble plane of 64 rows is laid out for the processor once, as a
-// tile of TileBytes(groups) bytes, and multiplied with all of them. Rows outside `rows_mask` are
-// not read, and give 0. out[64 q + r] is for query q and row r.
-constexpr size_t TileBytes(uint32_t groups) { return size_t{64} * 2 * kGroupBytes * groups; }
+// tile of TileBytes(groups) bytes that begin as zeros, and multiplied with all of them. Rows
+// outside `rows_mask` are not read, and give 0. The queries' codes stand one after the other, each
+// filled up with zeros to TileCodeBytes(groups). out[64 q + r] is for query q and row r.
+// REQUIRES: `codes` and `out` have room for kTileSlack queries more, which may be read and written.
+constexpr size_t TileCodeBytes(uint32_t groups) {
+  return (size_t{2} * kGroupBytes * groups + 63) / 64 * 64;
+}
+constexpr size_t TileBytes(uint32_t groups) { return 64 * TileCodeBytes(groups); }
+inline constexpr size_t kTileSlack = 15;
 using FillTileFunction = void (*)(const uint8_t* rows, uint32_t groups, uint64_t rows_mask,
                                   uint8_t* tile);
-using TileDotsFunction = void (*)(const uint8_t* tile, const int8_t* const* queries,
-                                  uint32_t query_count, uint32_t groups, int32_t* out);
+using TileDotsFunction = void (*)(const uint8_t* tile, const int8_t* codes, uint32_t query_count,
+                                  uint32_t groups, int32_t* out);
 
 // The least distance a row can have, of all that its codes allow for:
 //     squared_norm + base - scale * step * (16 * dot - offset) - reach * residual
@@ -87,7 +94,7 @@ using DecodeFunction = void (*)(const ConstRowPlanes& row, const RowScale& scale
 
 struct Kernels {
   KernelKind kind;
-  const char* name;  // "scalar", "avx2", "avx512", "avx512vnni", "neon", "neondot"
+  const char* name;  // "scalar", "avx2", "avx512", "avx512vnni", "avx512amx", "neon", "neondot"
 
   RowsFunction squared_l2_rows;  // sum of (query_i - row_i)^2, in [0, 2^62)
   RowsFunction dot_rows;         // sum of query_i row_i, within +-2^60; not negated
@@ -106,13 +113,14 @@ struct Kernels {
 // The specification; every machine has it.
 const Kernels& ScalarKernels();
 
-// Null where this processor cannot run the kind (or the build is for another architecture).
+// Null where this processor cannot run the kind (or the build is for another architecture). Before
+// the functions of kAvx512Amx are called, the process must have been given the tile registers.
 const Kernels* KernelsOfKind(KernelKind kind);
 
 // By `name`. Null for an unknown name and where this processor cannot.
 const Kernels* KernelsByName(std::string_view name);
 
-// The fastest that this processor can run.
+// The fastest that this processor can run without asking the system for anything.
 const Kernels& BestKernels();
 
 // One for each file with a variant; null as for KernelsOfKind.
@@ -120,6 +128,7 @@ namespace internal {
 const Kernels* Avx2Kernels();
 const Kernels* Avx512Kernels();
 const Kernels* Avx512VnniKernels();
+const Kernels* Avx512AmxKernels();
 const Kernels* NeonKernels();
 const Kernels* NeonDotKernels();
 
@@ -130,6 +139,10 @@ inline constexpr size_t kPrefetchFar = 9216;
 // AVX2, for AVX-512 without VNNI too.
 void NibbleDotsAvx2(const int8_t* query, const uint8_t* rows, uint32_t groups, uint32_t row_count,
                     int32_t* out);
+// AMX; the rest of its table is VNNI's.
+void TileDotsAmx(const uint8_t* tile, const int8_t* codes, uint32_t query_count, uint32_t groups,
+                 int32_t* out);
+bool HasTileUnit();
 }  // namespace internal
 
 }  // namespace stele::index

@@ -184,18 +184,18 @@ STELE_AVX2 inline __m128i Totals(__m256i a, __m256i b, __m256i c, __m256i d) {
 #define STELE_EACH_QUERY(DO) DO(0) DO(1) DO(2) DO(3)
 #define STELE_TILE_SUMS(q) __m256i sum##q##a = zero, sum##q##b = zero;
 #define STELE_TILE_PAIRS(q) __m256i pairs##q##a = zero, pairs##q##b = zero;
-#define STELE_TILE_STEP(q)                                                       \
-  {                                                                              \
-    const __m256i codes = Load(queries[q] + i);                                  \
-    pairs##q##a = _mm256_add_epi16(pairs##q##a, _mm256_maddubs_epi16(a, codes)); \
-    pairs##q##b = _mm256_add_epi16(pairs##q##b, _mm256_maddubs_epi16(b, codes)); \
+#define STELE_TILE_STEP(q)                                                      \
+  {                                                                             \
+    const __m256i word = Load(codes + q * stride + i);                          \
+    pairs##q##a = _mm256_add_epi16(pairs##q##a, _mm256_maddubs_epi16(a, word)); \
+    pairs##q##b = _mm256_add_epi16(pairs##q##b, _mm256_maddubs_epi16(b, word)); \
   }
 #define STELE_TILE_FLUSH(q)                                                      \
   sum##q##a = _mm256_add_epi32(sum##q##a, _mm256_madd_epi16(pairs##q##a, ones)); \
   sum##q##b = _mm256_add_epi32(sum##q##b, _mm256_madd_epi16(pairs##q##b, ones));
 
-STELE_AVX2 void TwoRows(const uint8_t* row_a, const uint8_t* row_b, const int8_t* const* queries,
-                        size_t length, int32_t* out) {
+STELE_AVX2 void TwoRows(const uint8_t* row_a, const uint8_t* row_b, const int8_t* codes,
+                        size_t stride, size_t length, int32_t* out) {
   const __m256i zero = _mm256_setzero_si256();
   const __m256i ones = _mm256_set1_epi16(1);
   STELE_EACH_QUERY(STELE_TILE_SUMS)
@@ -218,17 +218,17 @@ STELE_AVX2 void TwoRows(const uint8_t* row_a, const uint8_t* row_b, const int8_t
 #undef STELE_TILE_SUMS
 #undef STELE_EACH_QUERY
 
-STELE_AVX2 void TileDots(const uint8_t* tile, const int8_t* const* queries, uint32_t query_count,
+STELE_AVX2 void TileDots(const uint8_t* tile, const int8_t* codes, uint32_t query_count,
                          uint32_t groups, int32_t* out) {
+  static_assert(3 <= kTileSlack);
   const size_t length = size_t{groups} * 2 * kGroupBytes;
+  const size_t stride = TileCodeBytes(groups);
   for (uint32_t q = 0; q < query_count; q += 4) {
-    // The last few are filled up with one of them.
-    const int8_t* four[4];
-    for (uint32_t i = 0; i < 4; ++i) four[i] = queries[std::min(q + i, query_count - 1)];
     for (uint32_t row = 0; row < 64; row += 2) {
       int32_t sums[8];
-      TwoRows(tile + row * length, tile + (row + 1) * length, four, length, sums);
-      for (uint32_t i = 0; i < 4 && q + i < query_count; ++i) {
+      TwoRows(tile + row * length, tile + (row + 1) * length, codes + q * stride, stride, length,
+              sums);
+      for (uint32_t i = 0; i < 4; ++i) {
         out[(q + i) * 64 + row] = sums[i];
         out[(q + i) * 64 + row + 1] = sums[4 + i];
       }

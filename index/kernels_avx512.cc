@@ -283,13 +283,13 @@ STELE_VNNI inline __m512i Word(const int8_t* codes) {
 #define STELE_EACH_QUERY(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
 #define STELE_TILE_SUMS(q) \
   __m512i sum##q##a = zero, sum##q##b = zero, sum##q##c = zero, sum##q##d = zero;
-#define STELE_TILE_STEP(q)                                 \
-  {                                                        \
-    const __m512i all = Word(queries[q] + word * 4);       \
-    sum##q##a = _mm512_dpbusd_epi32(sum##q##a, row0, all); \
-    sum##q##b = _mm512_dpbusd_epi32(sum##q##b, row1, all); \
-    sum##q##c = _mm512_dpbusd_epi32(sum##q##c, row2, all); \
-    sum##q##d = _mm512_dpbusd_epi32(sum##q##d, row3, all); \
+#define STELE_TILE_STEP(q)                                   \
+  {                                                          \
+    const __m512i all = Word(codes + q * length + word * 4); \
+    sum##q##a = _mm512_dpbusd_epi32(sum##q##a, row0, all);   \
+    sum##q##b = _mm512_dpbusd_epi32(sum##q##b, row1, all);   \
+    sum##q##c = _mm512_dpbusd_epi32(sum##q##c, row2, all);   \
+    sum##q##d = _mm512_dpbusd_epi32(sum##q##d, row3, all);   \
   }
 #define STELE_TILE_STORE(q)                          \
   _mm512_storeu_si512(out + q * 64, sum##q##a);      \
@@ -297,11 +297,10 @@ STELE_VNNI inline __m512i Word(const int8_t* codes) {
   _mm512_storeu_si512(out + q * 64 + 32, sum##q##c); \
   _mm512_storeu_si512(out + q * 64 + 48, sum##q##d);
 
-STELE_VNNI void SixQueries(const uint8_t* tile, const int8_t* const* queries, size_t words,
-                           int32_t* out) {
+STELE_VNNI void SixQueries(const uint8_t* tile, const int8_t* codes, size_t length, int32_t* out) {
   const __m512i zero = _mm512_setzero_si512();
   STELE_EACH_QUERY(STELE_TILE_SUMS)
-  for (size_t word = 0; word < words; ++word) {
+  for (size_t word = 0; word < length / 4; ++word) {
     const __m512i row0 = _mm512_loadu_si512(tile + word * 256);
     const __m512i row1 = _mm512_loadu_si512(tile + word * 256 + 64);
     const __m512i row2 = _mm512_loadu_si512(tile + word * 256 + 128);
@@ -316,20 +315,13 @@ STELE_VNNI void SixQueries(const uint8_t* tile, const int8_t* const* queries, si
 #undef STELE_TILE_SUMS
 #undef STELE_EACH_QUERY
 
-STELE_VNNI void TileDotsVnni(const uint8_t* tile, const int8_t* const* queries,
-                             uint32_t query_count, uint32_t groups, int32_t* out) {
-  const size_t words = size_t{groups} * 2 * kGroupBytes / 4;
-  uint32_t q = 0;
-  for (; q + kTileQueries <= query_count; q += kTileQueries) {
-    SixQueries(tile, queries + q, words, out + q * 64);
+STELE_VNNI void TileDotsVnni(const uint8_t* tile, const int8_t* codes, uint32_t query_count,
+                             uint32_t groups, int32_t* out) {
+  static_assert(kTileQueries - 1 <= kTileSlack);
+  const size_t length = TileCodeBytes(groups);
+  for (uint32_t q = 0; q < query_count; q += kTileQueries) {
+    SixQueries(tile, codes + q * length, length, out + q * 64);
   }
-  if (q == query_count) return;
-  // The last few, filled up with one of them.
-  const int8_t* last[kTileQueries];
-  int32_t sums[kTileQueries * 64];
-  for (uint32_t i = 0; i < kTileQueries; ++i) last[i] = queries[std::min(q + i, query_count - 1)];
-  SixQueries(tile, last, words, sums);
-  std::memcpy(out + q * 64, sums, (query_count - q) * 64 * sizeof(int32_t));
 }
 
 constexpr Kernels kKernels = {
@@ -364,6 +356,24 @@ constexpr Kernels kVnniKernels = {
     .decode = VnniLoops::Decode,
 };
 
+#if defined(__x86_64__)
+constexpr Kernels kAmxKernels = {
+    .kind = KernelKind::kAvx512Amx,
+    .name = "avx512amx",
+    .squared_l2_rows = Rows<SquaredL2>,
+    .dot_rows = Rows<Dot>,
+    .squared_l2 = Pair<SquaredL2>,
+    .dot = Pair<Dot>,
+    .nibble_dots = NibbleDotsVnni,
+    .fill_tile = FillTileVnni,
+    .tile_dots = internal::TileDotsAmx,
+    .keep_rows = KeepRowsVnni,
+    .center = VnniLoops::Center,
+    .encode = VnniLoops::Encode,
+    .decode = VnniLoops::Decode,
+};
+#endif
+
 }  // namespace
 
 const Kernels* internal::Avx512Kernels() {
@@ -376,11 +386,19 @@ const Kernels* internal::Avx512VnniKernels() {
   return has ? &kVnniKernels : nullptr;
 }
 
+const Kernels* internal::Avx512AmxKernels() {
+#if defined(__x86_64__)
+  if (Avx512VnniKernels() != nullptr && HasTileUnit()) return &kAmxKernels;
+#endif
+  return nullptr;
+}
+
 }  // namespace stele::index
 
 #else
 
 const stele::index::Kernels* stele::index::internal::Avx512Kernels() { return nullptr; }
 const stele::index::Kernels* stele::index::internal::Avx512VnniKernels() { return nullptr; }
+const stele::index::Kernels* stele::index::internal::Avx512AmxKernels() { return nullptr; }
 
 #endif

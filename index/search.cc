@@ -56,33 +56,35 @@ void Prefetch(const void* from, size_t bytes) {
   }
 }
 
-void PrefetchHeader(const VectorBlock& block) {
-  Prefetch(block.squared_norms, kBlockRows * sizeof(int64_t));
-  Prefetch(block.steps, kBlockRows * sizeof(uint32_t));
-  Prefetch(block.residuals4, kBlockRows * sizeof(uint32_t));
+// Into the second cache, which holds more requests at a time.
+void PrefetchFar(const void* from, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) {
+    __builtin_prefetch(static_cast<const char*>(from) + i, 0, 2);
+  }
+}
+
+void PrefetchCoarse(const VectorBlock& block) {
+  const uint8_t* end = block.high_plane + kBlockRows * block.nibble_bytes();
+  PrefetchFar(&block, static_cast<size_t>(end - reinterpret_cast<const uint8_t*>(&block)));
 }
 
 // The visible rows of a block that the 4-bit readings do not rule out.
 uint64_t Keep4(const VectorBlock& block, uint64_t visible, const CodedQuery& query, int64_t limit,
                const int32_t* dots, const Kernels& kernels) {
   const BoundTerms terms = query.Terms4(block.norm_max.Get(), limit);
-  uint64_t kept = 0;
   if (visible == ~uint64_t{0}) {
-    kept = kernels.keep_rows(terms, block.squared_norms, block.steps, block.residuals4, dots);
-  } else {
-    // The other rows may be written meanwhile.
-    int64_t squared_norms[kBlockRows] = {};
-    uint32_t steps[kBlockRows] = {};
-    uint32_t residuals[kBlockRows] = {};
-    ForEachRow(visible, [&](uint32_t row) {
-      squared_norms[row] = block.squared_norms[row];
-      steps[row] = block.steps[row];
-      residuals[row] = block.residuals4[row];
-    });
-    kept = visible & kernels.keep_rows(terms, squared_norms, steps, residuals, dots);
+    return kernels.keep_rows(terms, block.squared_norms, block.steps, block.residuals4, dots);
   }
-  ForEachRow(kept, [&](uint32_t row) { Prefetch(block.low(row), block.nibble_bytes()); });
-  return kept;
+  // The other rows may be written meanwhile.
+  int64_t squared_norms[kBlockRows] = {};
+  uint32_t steps[kBlockRows] = {};
+  uint32_t residuals[kBlockRows] = {};
+  ForEachRow(visible, [&](uint32_t row) {
+    squared_norms[row] = block.squared_norms[row];
+    steps[row] = block.steps[row];
+    residuals[row] = block.residuals4[row];
+  });
+  return visible & kernels.keep_rows(terms, squared_norms, steps, residuals, dots);
 }
 
 #ifndef NDEBUG
@@ -95,7 +97,8 @@ void CheckBounds(const VectorBlock& block, uint64_t rows, const CodedQuery& quer
     const uint64_t bit = uint64_t{1} << row;
     Check(Keep4(block, bit, query, distance, high_dots, kernels) == bit);
     int32_t low_dot = 0;
-    kernels.nibble_dots(query.codes(), block.low(row), GroupCount(block.dimension), 1, &low_dot);
+    kernels.nibble_dots(query.codes().data(), block.low(row), GroupCount(block.dimension), 1,
+                        &low_dot);
     Check(query.LeastDistance8(block.code(row), high_dots[row], low_dot) <= distance);
   });
 }
@@ -157,19 +160,44 @@ SearchScan::SearchScan(const Collection& collection, LogIndex n,
   // About the golden section of the whole.
   stride_ = std::max(1u, static_cast<uint32_t>(uint64_t{stretch_count_} * 40503 >> 16));
   while (std::gcd(stride_, stretch_count_) > 1) ++stride_;
-  candidates_.resize(queries.size());
-  for (size_t query = 0; query < queries.size(); ++query) {
-    if (queries[query].filter == nullptr) continue;
-    const std::optional<uint64_t> rows = collection.postings().EstimateRows(*queries[query].filter);
-    if (!rows.has_value() || *rows > uint64_t{block_count_} * kBlockRows / kNarrowsFrom) continue;
-    candidates_[query] = collection.postings().Candidates(*queries[query].filter, block_count_);
-  }
+  FindCandidates();
   coded_.reserve(queries.size() * epochs_);
   for (const SearchQuery& query : queries) {
     for (uint32_t epoch = 0; epoch < epochs_; ++epoch) {
       coded_.emplace_back(query.vector, collection.vectors().Mean(epoch),
                           collection.config().metric, kernels);
     }
+  }
+  if (kernels.tile_dots == nullptr || queries.size() < kTileQueriesMin) return;
+  const size_t code_bytes = TileCodeBytes(GroupCount(collection.config().dimension));
+  tile_codes_.resize(epochs_);
+  for (uint32_t epoch = 0; epoch < epochs_; ++epoch) {
+    tile_codes_[epoch].resize((queries.size() + kTileSlack) * code_bytes);
+    for (size_t query = 0; query < queries.size(); ++query) {
+      const std::span<const int8_t> codes = coded_[query * epochs_ + epoch].codes();
+      std::copy(codes.begin(), codes.end(), tile_codes_[epoch].data() + query * code_bytes);
+    }
+  }
+}
+
+void SearchScan::FindCandidates() {
+  const Postings& postings = collection_.postings();
+  candidates_.resize(queries_.size());
+  bool all = true;
+  for (size_t query = 0; query < queries_.size(); ++query) {
+    const Filter* filter = queries_[query].filter;
+    const std::optional<uint64_t> rows =
+        filter != nullptr ? postings.EstimateRows(*filter) : std::nullopt;
+    if (rows.has_value() && *rows <= uint64_t{block_count_} * kBlockRows / kNarrowsFrom) {
+      candidates_[query] = postings.Candidates(*filter, block_count_);
+    } else {
+      all = false;
+    }
+  }
+  if (!all) return;
+  wanted_.resize(block_count_);
+  for (const std::vector<uint64_t>& blocks : candidates_) {
+    for (uint32_t number = 0; number < block_count_; ++number) wanted_[number] |= blocks[number];
   }
 }
 
@@ -183,33 +211,56 @@ struct SearchScan::Pass {
   struct Active {
     size_t query;
     uint64_t rows;
-    uint64_t kept4;
+    uint64_t kept;
   };
   const VectorBlock* block = nullptr;  // null: none
   std::vector<Active> active;
-  std::vector<int32_t> high_dots;  // 64 for each of them
+  LineArray<int32_t> high_dots;  // 64 for each of them
 
   const int32_t* HighDots(size_t i) const { return high_dots.data() + i * kBlockRows; }
 };
 
-// What one thread works with.
 struct SearchScan::Scratch {
-  Scratch(uint32_t dimension, size_t queries) : row(dimension), blocks_without(queries) {}
+  // Of one query; small, since all queries go by at every block.
+  struct Turn {
+    uint32_t blocks_without = 0;  // still to be computed without coarse readings
+    bool narrowed = false;
+    uint64_t rows = 0;        // met,
+    uint64_t rows_coded = 0;  // and by coarse readings
+  };
 
   std::vector<int32_t> row;
-  // For each query: blocks still to be computed without coarse readings.
-  std::vector<uint32_t> blocks_without;
-  Pass passes[2];
-  std::vector<const int8_t*> codes;
-  std::vector<uint8_t> tile;
+  std::vector<Turn> turns;
+  Pass passes[3];
+  LineArray<int8_t> codes;  // of some of the queries, as TileDotsFunction takes them
+  LineArray<uint8_t> tile;
 };
 
+std::shared_ptr<SearchScan::Scratch> SearchScan::MakeScratch() const {
+  auto scratch = std::make_shared<Scratch>();
+  scratch->row.resize(collection_.config().dimension);
+  scratch->turns.resize(queries_.size());
+  for (size_t query = 0; query < queries_.size(); ++query) {
+    scratch->turns[query].narrowed = !candidates_[query].empty();
+  }
+  return scratch;
+}
+
 void SearchScan::Scan(uint32_t begin, uint32_t end, std::span<TopHits> hits,
-                      std::span<SearchCounts> counts) const {
-  Scratch scratch(collection_.config().dimension, queries_.size());
+                      std::span<SearchCounts> counts, Scratch* scratch) const {
   for (uint32_t place = begin; place < end; ++place) {
     const auto stretch = static_cast<uint32_t>(uint64_t{place} * stride_ % stretch_count_);
-    ScanStretch(stretch * kStretchBlocks, hits, counts, &scratch);
+    ScanStretch(stretch * kStretchBlocks, hits, counts, scratch);
+  }
+  const size_t row_bytes = NibbleBytes(collection_.config().dimension) + kHeaderBytes;
+  for (size_t query = 0; query < queries_.size(); ++query) {
+    Scratch::Turn& turn = scratch->turns[query];
+    counts[query].rows += turn.rows;
+    counts[query].narrowed |= turn.narrowed;
+    counts[query].candidates += turn.narrowed ? turn.rows : 0;
+    counts[query].bytes += turn.rows_coded * row_bytes;
+    turn.rows = 0;
+    turn.rows_coded = 0;
   }
 }
 
@@ -217,34 +268,53 @@ void SearchScan::ScanStretch(uint32_t first_block, std::span<TopHits> hits,
                              std::span<SearchCounts> counts, Scratch* scratch) const {
   const VectorStore& vectors = collection_.vectors();
   const uint32_t end = std::min(first_block + kStretchBlocks, block_count_);
-  // A block's survivors are looked at after the next block has been read: by then they have come
-  // from memory.
-  for (uint32_t number = first_block; number < end; ++number) {
-    if (number + 1 < end) PrefetchHeader(vectors.block(number + 1));
-    if (number + 2 < end) Prefetch(&vectors.block(number + 2), 128);
-    BeginBlock(number, hits, counts, scratch, &scratch->passes[number % 2]);
-    FinishBlock(hits, counts, scratch, &scratch->passes[(number + 1) % 2]);
+  if (!wanted_.empty()) PrefetchCandidates(first_block, end);
+  for (uint32_t number = first_block; number < end + 2; ++number) {
+    if (number < end) {
+      // Without a tile the kernels do it themselves.
+      if (!tile_codes_.empty() && number + 1 < end) PrefetchCoarse(vectors.block(number + 1));
+      BeginBlock(number, hits, counts, scratch, &scratch->passes[number % 3]);
+    }
+    NarrowBlock(hits, counts, scratch, &scratch->passes[(number + 2) % 3]);
+    FinishBlock(hits, counts, scratch, &scratch->passes[(number + 1) % 3]);
   }
-  FinishBlock(hits, counts, scratch, &scratch->passes[(end + 1) % 2]);
+}
+
+void SearchScan::PrefetchCandidates(uint32_t begin, uint32_t end) const {
+  const VectorStore& vectors = collection_.vectors();
+  for (uint32_t number = begin; number < end; ++number) {
+    if (wanted_[number] != 0) Prefetch(&vectors.block(number), 128);
+  }
+  for (uint32_t number = begin; number < end; ++number) {
+    const VectorBlock& block = vectors.block(number);
+    ForEachRow(wanted_[number], [&](uint32_t row) {
+      Prefetch(block.squared_norms + row, 1);
+      Prefetch(block.steps + row, 1);
+      Prefetch(block.residuals4 + row, 1);
+      PrefetchFar(block.high(row), block.nibble_bytes());
+    });
+  }
 }
 
 void SearchScan::BeginBlock(uint32_t number, std::span<TopHits> hits,
                             std::span<SearchCounts> counts, Scratch* scratch, Pass* pass) const {
+  if (!wanted_.empty() && wanted_[number] == 0) return;
   const VectorBlock& block = collection_.vectors().block(number);
   const uint64_t visible = VisibleRows(block, n_);
   if (visible == 0) return;
   for (size_t query = 0; query < queries_.size(); ++query) {
+    Scratch::Turn& turn = scratch->turns[query];
     uint64_t rows = visible;
-    if (!candidates_[query].empty()) {
+    if (turn.narrowed) {
       rows &= candidates_[query][number];
-      counts[query].narrowed = true;
-      counts[query].candidates += static_cast<uint64_t>(std::popcount(rows));
       if (rows == 0) continue;
     }
-    counts[query].rows += static_cast<uint64_t>(std::popcount(rows));
-    if (scratch->blocks_without[query] > 0) {
-      --scratch->blocks_without[query];
-    } else if (Coded(query, block).coded() && hits[query].prunes()) {
+    const auto row_count = static_cast<uint64_t>(std::popcount(rows));
+    turn.rows += row_count;
+    if (turn.blocks_without > 0) {
+      --turn.blocks_without;
+    } else if (hits[query].prunes() && Coded(query, block).coded()) {
+      turn.rows_coded += row_count;
       pass->active.push_back({query, rows, 0});
       continue;
     }
@@ -255,27 +325,44 @@ void SearchScan::BeginBlock(uint32_t number, std::span<TopHits> hits,
   MultiplyHigh(scratch, pass);
   for (size_t i = 0; i < pass->active.size(); ++i) {
     Pass::Active& active = pass->active[i];
-    active.kept4 = Keep4(block, active.rows, Coded(active.query, block),
-                         hits[active.query].distance_limit(), pass->HighDots(i), kernels_);
+    active.kept = Keep4(block, active.rows, Coded(active.query, block),
+                        hits[active.query].distance_limit(), pass->HighDots(i), kernels_);
+    ForEachRow(active.kept, [&](uint32_t row) {
+      Prefetch(block.low(row), block.nibble_bytes());
+      Prefetch(block.residuals8 + row, 1);
+      if (queries_[active.query].filter != nullptr) Prefetch(&block.versions[row], 1);
+    });
+  }
+}
+
+void SearchScan::NarrowBlock(std::span<const TopHits> hits, std::span<SearchCounts> counts,
+                             Scratch* scratch, Pass* pass) const {
+  if (pass->block == nullptr) return;
+  const VectorBlock& block = *pass->block;
+  for (size_t i = 0; i < pass->active.size(); ++i) {
+    Pass::Active& active = pass->active[i];
+    const size_t query = active.query;
+#ifndef NDEBUG
+    CheckBounds(block, active.rows, Coded(query, block), pass->HighDots(i), kernels_,
+                &scratch->row);
+#endif
+    if (active.kept == 0) continue;
+    active.kept = Keep8(block, active.kept, query, pass->HighDots(i), hits[query].distance_limit(),
+                        &counts[query]);
+    if (std::popcount(active.kept) > kPaysBelow)
+      scratch->turns[query].blocks_without = kBlocksWithout;
+    ForEachRow(active.kept, [&](uint32_t row) {
+      Prefetch(block.planes(row).residual, block.residual_bytes());
+      if (queries_[query].filter != nullptr) Prefetch(block.versions[row].Get(), 128);
+    });
   }
 }
 
 void SearchScan::FinishBlock(std::span<TopHits> hits, std::span<SearchCounts> counts,
                              Scratch* scratch, Pass* pass) const {
   if (pass->block == nullptr) return;
-  for (size_t i = 0; i < pass->active.size(); ++i) {
-    const auto [query, rows, kept4] = pass->active[i];
-    counts[query].bytes +=
-        static_cast<uint64_t>(std::popcount(rows)) * (pass->block->nibble_bytes() + kHeaderBytes);
-#ifndef NDEBUG
-    CheckBounds(*pass->block, rows, Coded(query, *pass->block), pass->HighDots(i), kernels_,
-                &scratch->row);
-#endif
-    if (kept4 == 0) continue;
-    const uint64_t kept = Keep8(*pass->block, kept4, query, pass->HighDots(i),
-                                hits[query].distance_limit(), &counts[query]);
-    if (std::popcount(kept) > kPaysBelow) scratch->blocks_without[query] = kBlocksWithout;
-    Compute(*pass->block, kept, query, scratch, &hits[query], &counts[query]);
+  for (const auto& [query, rows, kept] : pass->active) {
+    if (kept != 0) Compute(*pass->block, kept, query, scratch, &hits[query], &counts[query]);
   }
   pass->block = nullptr;
   pass->active.clear();
@@ -285,22 +372,28 @@ void SearchScan::MultiplyHigh(Scratch* scratch, Pass* pass) const {
   const VectorBlock& block = *pass->block;
   const uint32_t groups = GroupCount(block.dimension);
   const size_t count = pass->active.size();
-  pass->high_dots.resize(count * kBlockRows);
-  if (kernels_.tile_dots != nullptr && count >= kTileQueriesMin) {
-    scratch->tile.resize(TileBytes(groups));
-    scratch->codes.clear();
+  pass->high_dots.resize((count + kTileSlack) * kBlockRows);
+  if (!tile_codes_.empty() && count >= kTileQueriesMin) {
+    const size_t code_bytes = TileCodeBytes(groups);
+    const int8_t* codes = tile_codes_[block.epoch].data();
     uint64_t rows = 0;
-    for (const Pass::Active& active : pass->active) {
-      scratch->codes.push_back(Coded(active.query, block).codes());
-      rows |= active.rows;
+    for (const Pass::Active& active : pass->active) rows |= active.rows;
+    if (count < queries_.size()) {
+      scratch->codes.resize((queries_.size() + kTileSlack) * code_bytes);
+      for (size_t i = 0; i < count; ++i) {
+        std::copy_n(codes + pass->active[i].query * code_bytes, code_bytes,
+                    scratch->codes.data() + i * code_bytes);
+      }
+      codes = scratch->codes.data();
     }
+    scratch->tile.resize(TileBytes(groups));
     kernels_.fill_tile(block.high(0), groups, rows, scratch->tile.data());
-    kernels_.tile_dots(scratch->tile.data(), scratch->codes.data(), static_cast<uint32_t>(count),
-                       groups, pass->high_dots.data());
+    kernels_.tile_dots(scratch->tile.data(), codes, static_cast<uint32_t>(count), groups,
+                       pass->high_dots.data());
     return;
   }
   for (size_t i = 0; i < count; ++i) {
-    const int8_t* codes = Coded(pass->active[i].query, block).codes();
+    const int8_t* codes = Coded(pass->active[i].query, block).codes().data();
     ForEachRun(pass->active[i].rows, [&](uint32_t first, uint32_t rows) {
       kernels_.nibble_dots(codes, block.high(first), groups, rows,
                            pass->high_dots.data() + i * kBlockRows + first);
@@ -314,7 +407,8 @@ uint64_t SearchScan::Keep8(const VectorBlock& block, uint64_t kept4, size_t quer
   uint64_t kept = kept4;
   ForEachRow(kept4, [&](uint32_t row) {
     int32_t low_dot = 0;
-    kernels_.nibble_dots(coded.codes(), block.low(row), GroupCount(block.dimension), 1, &low_dot);
+    kernels_.nibble_dots(coded.codes().data(), block.low(row), GroupCount(block.dimension), 1,
+                         &low_dot);
     if (coded.LeastDistance8(block.code(row), high_dots[row], low_dot) > limit) {
       kept &= ~(uint64_t{1} << row);
     }
@@ -349,7 +443,7 @@ std::vector<SearchHit> SearchAll(const Collection& collection, LogIndex n, const
   const SearchScan scan(collection, n, {&query, 1}, kernels);
   TopHits hits(query.k, query.distance_max);
   SearchCounts counts;
-  scan.Scan(0, scan.stretch_count(), {&hits, 1}, {&counts, 1});
+  scan.Scan(0, scan.stretch_count(), {&hits, 1}, {&counts, 1}, scan.MakeScratch().get());
   return hits.TakeSorted();
 }
 

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -79,6 +80,23 @@ struct SearchCounts {
   void Add(const SearchCounts& other);
 };
 
+// An array that begins with a cache line: kernels are faster where none of their loads is split.
+// New elements are zero.
+template <typename T>
+class LineArray {
+ public:
+  void resize(size_t size) { lines_.resize((size + kPerLine - 1) / kPerLine); }
+  T* data() { return lines_.data()->values; }
+  const T* data() const { return lines_.data()->values; }
+
+ private:
+  static constexpr size_t kPerLine = 64 / sizeof(T);
+  struct alignas(64) Line {
+    T values[kPerLine];
+  };
+  std::vector<Line> lines_;
+};
+
 // One search of one or more queries over a collection at n.
 class SearchScan {
  public:
@@ -93,19 +111,29 @@ class SearchScan {
   std::span<const SearchQuery> queries() const { return queries_; }
   // Bytes of 4-bit codes in a stretch.
   size_t stretch_code_bytes() const;
+  // What a thread works with; for any number of calls of Scan, one at a time.
+  struct Scratch;
+  std::shared_ptr<Scratch> MakeScratch() const;
   // Scans stretches [begin, end); `hits` and `counts` have one element for each query.
-  void Scan(uint32_t begin, uint32_t end, std::span<TopHits> hits,
-            std::span<SearchCounts> counts) const;
+  void Scan(uint32_t begin, uint32_t end, std::span<TopHits> hits, std::span<SearchCounts> counts,
+            Scratch* scratch) const;
 
  private:
   struct Pass;
-  struct Scratch;
+  // Fills candidates_ and wanted_.
+  void FindCandidates();
   void ScanStretch(uint32_t first_block, std::span<TopHits> hits, std::span<SearchCounts> counts,
                    Scratch* scratch) const;
-  // The 4-bit readings of a block; what they keep waits in `pass`.
+  // Asks for what candidates will need, so that it has come from memory by then.
+  void PrefetchCandidates(uint32_t begin, uint32_t end) const;
+  // A block goes through three steps; between them it waits in `pass`, while what it needs next is
+  // on its way from memory. First the 4-bit readings,
   void BeginBlock(uint32_t number, std::span<TopHits> hits, std::span<SearchCounts> counts,
                   Scratch* scratch, Pass* pass) const;
-  // The rest of the cascade for what waits there, if anything.
+  // then the 8-bit readings of what they kept,
+  void NarrowBlock(std::span<const TopHits> hits, std::span<SearchCounts> counts, Scratch* scratch,
+                   Pass* pass) const;
+  // then the distances of what is left.
   void FinishBlock(std::span<TopHits> hits, std::span<SearchCounts> counts, Scratch* scratch,
                    Pass* pass) const;
   // The products of the active queries' codes with the HIGH plane.
@@ -130,7 +158,11 @@ class SearchScan {
   uint32_t epochs_;
   // For each query: the rows of each block that its filter may match; empty: all.
   std::vector<std::vector<uint64_t>> candidates_;
+  // For each block, where every query has candidates: the rows that any has.
+  std::vector<uint64_t> wanted_;
   std::vector<CodedQuery> coded_;  // of query q under epoch e: [q * epochs_ + e]
+  // For each epoch the codes of all queries, as tiles are multiplied with; empty: no tiles.
+  std::vector<LineArray<int8_t>> tile_codes_;
 };
 
 // The whole search of one query, on the calling thread.

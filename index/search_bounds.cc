@@ -6,9 +6,9 @@ namespace stele::index {
 
 CodedQuery::CodedQuery(std::span<const int32_t> query, const int32_t* mean, Metric metric,
                        const Kernels& kernels)
-    : kernels_(kernels),
-      metric_(metric),
+    : metric_(metric),
       dimension_(static_cast<uint32_t>(query.size())),
+      kernels_(kernels),
       y_(size_t{GroupCount(dimension_)} * kGroupDimensions),
       codes_(y_.size()) {
   const bool dot = metric == Metric::kDot;
@@ -35,24 +35,6 @@ CodedQuery::CodedQuery(std::span<const int32_t> query, const int32_t* mean, Metr
   error_ = static_cast<uint32_t>(CeilSqrt(error));
   const auto unit = static_cast<uint64_t>(unit_);
   reach_ = static_cast<uint32_t>(CeilSqrt(squared_codes * unit * unit));
-}
-
-BoundTerms CodedQuery::Terms(uint32_t norm_max, int64_t limit) const {
-  // |y - 2 z| has twice what an inner product has.
-  const int32_t factor = metric_ == Metric::kDot ? 1 : 2;
-  BoundTerms terms;
-  terms.base = base_ - int64_t{factor} * static_cast<int64_t>(uint64_t{norm_max} * error_);
-  terms.scale = factor * unit_;
-  terms.reach = static_cast<uint32_t>(factor) * reach_;
-  terms.with_norms = metric_ != Metric::kDot;
-  terms.limit = limit;
-  return terms;
-}
-
-BoundTerms CodedQuery::Terms4(uint32_t norm_max, int64_t limit) const {
-  BoundTerms terms = Terms(norm_max, limit);
-  terms.offset = 120 * code_sum_;
-  return terms;
 }
 
 int64_t CodedQuery::LeastDistance8(const RowCode& row, int32_t high_dot, int32_t low_dot) const {

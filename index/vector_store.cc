@@ -77,7 +77,11 @@ void VectorStore::AddBlocks(ResidualWidth width) {
   const size_t nibbles = kBlockRows * NibbleBytes(dimension_);
   const size_t residuals = size_t{kBlockRows} * dimension_ * BytesOf(width);
   constexpr size_t kWords = kBlockRows * sizeof(uint32_t);
-  const size_t block_bytes = sizeof(VectorBlock) + 5 * kWords + 2 * nibbles + residuals;
+  // What is read together stands together.
+  const size_t coarse_bytes = sizeof(VectorBlock) + 4 * kWords + nibbles;
+  const size_t finer_bytes = kWords + nibbles;
+  constexpr size_t kLivesBytes = kBlockRows * (2 * sizeof(Cell<LogIndex>) + sizeof(void*));
+  const size_t block_bytes = coarse_bytes + finer_bytes + residuals + kLivesBytes;
   Fresh& fresh = fresh_[static_cast<unsigned>(width)];
   const auto blocks_max = static_cast<uint32_t>(std::max<size_t>(1, kAreaBytesMax / block_bytes));
   fresh.blocks = std::clamp(2 * fresh.blocks, 1u, blocks_max);
@@ -85,28 +89,31 @@ void VectorStore::AddBlocks(ResidualWidth width) {
   const auto take = [&place, &fresh](size_t bytes) {
     return std::exchange(place, place + fresh.blocks * bytes);
   };
-  auto* high = reinterpret_cast<uint8_t*>(take(nibbles));
-  auto* low = reinterpret_cast<uint8_t*>(take(nibbles));
+  char* coarse = take(coarse_bytes);
+  char* finer = take(finer_bytes);
   auto* residual = reinterpret_cast<uint8_t*>(take(residuals));
-  auto* squared_norms = reinterpret_cast<int64_t*>(take(2 * kWords));
-  auto* words = reinterpret_cast<uint32_t*>(take(3 * kWords));
-  char* objects = take(sizeof(VectorBlock));
+  char* lives = take(kLivesBytes);
 
   fresh.next = block_count() * kBlockRows;
   fresh.end = fresh.next + fresh.blocks * kBlockRows;
   for (uint32_t i = 0; i < fresh.blocks; ++i) {
-    auto* block = new (objects + i * sizeof(VectorBlock)) VectorBlock;
+    auto* block = new (coarse + i * coarse_bytes) VectorBlock;
     block->dimension = dimension_;
     block->width = width;
     block->epoch = epoch_count() - 1;
     block->mean = Mean(block->epoch);
-    block->squared_norms = squared_norms + size_t{i} * kBlockRows;
-    block->steps = words + size_t{i} * kBlockRows;
-    block->residuals4 = words + size_t{fresh.blocks + i} * kBlockRows;
-    block->residuals8 = words + size_t{2 * fresh.blocks + i} * kBlockRows;
-    block->high_plane = high + i * nibbles;
-    block->low_plane = low + i * nibbles;
+    char* at = reinterpret_cast<char*>(block + 1);
+    block->squared_norms = reinterpret_cast<int64_t*>(at);
+    block->steps = reinterpret_cast<uint32_t*>(at + 2 * kWords);
+    block->residuals4 = reinterpret_cast<uint32_t*>(at + 3 * kWords);
+    block->high_plane = reinterpret_cast<uint8_t*>(at + 4 * kWords);
+    at = finer + i * finer_bytes;
+    block->residuals8 = reinterpret_cast<uint32_t*>(at);
+    block->low_plane = reinterpret_cast<uint8_t*>(at + kWords);
     block->residual_plane = residual + i * residuals;
+    block->born = new (lives + i * kLivesBytes) Cell<LogIndex>[kBlockRows];
+    block->died = new (block->born + kBlockRows) Cell<LogIndex>[kBlockRows];
+    block->versions = new (block->died + kBlockRows) Cell<RecordVersion*>[kBlockRows];
     for (uint32_t row = 0; row < kBlockRows; ++row) {
       block->born[row].Set(kNever);
       block->died[row].Set(kNever);

@@ -26,9 +26,10 @@ namespace stele::index {
 
 inline constexpr uint32_t kBlockRows = 64;
 
-// 64 rows and what a scan must know of them. Its arrays and planes lie elsewhere, side by side with
-// those of the blocks before and after it, so that a scan reads memory from one end to the other.
-struct VectorBlock {
+// 64 rows and what a scan must know of them. What the first reading of a scan needs follows it in
+// memory, up to the HIGH plane, and then comes the next block: a scan reads memory from one end to
+// the other. The rest lies elsewhere.
+struct alignas(64) VectorBlock {
   // If died_min > n >= full_from, all 64 rows are visible at n; to be read in this order.
   Cell<LogIndex> died_min{kNever};
   Cell<LogIndex> full_from{kNever};
@@ -46,10 +47,10 @@ struct VectorBlock {
   uint8_t* high_plane = nullptr;
   uint8_t* low_plane = nullptr;
   uint8_t* residual_plane = nullptr;
-  Cell<LogIndex> born[kBlockRows];
-  Cell<LogIndex> died[kBlockRows];
+  Cell<LogIndex>* born = nullptr;
+  Cell<LogIndex>* died = nullptr;
   // Newest version that uses the slot.
-  Cell<RecordVersion*> versions[kBlockRows];
+  Cell<RecordVersion*>* versions = nullptr;
 
   size_t nibble_bytes() const { return NibbleBytes(dimension); }
   size_t residual_bytes() const { return dimension * BytesOf(width); }

@@ -8,6 +8,7 @@
 #include "server/engine_impl.h"
 #include "server/history_index.h"
 #include "server/log_nodes.h"
+#include "server/tile_unit.h"
 
 namespace stele::server {
 namespace {
@@ -62,7 +63,7 @@ int64_t Engine::Impl::ClockMicros() const {
 
 Engine::Engine(EngineOptions options) : options_(std::move(options)), impl_(new Impl) {
   impl_->engine = this;
-  kernels_ = options_.kernels != nullptr ? options_.kernels : &index::BestKernels();
+  kernels_ = options_.kernels != nullptr ? options_.kernels : &BestKernels();
   options_.history_entries = std::min<uint64_t>(options_.history_entries, index::kDedupEntries / 2);
   options_.snapshots_kept = std::max(options_.snapshots_kept, 1u);
 }

@@ -32,11 +32,15 @@ class SharedLimit {
 
 // What one thread has found.
 struct Part {
-  explicit Part(std::span<const index::SearchQuery> queries) : counts(queries.size()) {
-    for (const index::SearchQuery& query : queries) hits.emplace_back(query.k, query.distance_max);
+  explicit Part(const index::SearchScan& scan)
+      : counts(scan.queries().size()), scratch(scan.MakeScratch()) {
+    for (const index::SearchQuery& query : scan.queries()) {
+      hits.emplace_back(query.k, query.distance_max);
+    }
   }
   std::vector<index::TopHits> hits;
   std::vector<index::SearchCounts> counts;
+  std::shared_ptr<index::SearchScan::Scratch> scratch;
 };
 
 }  // namespace
@@ -48,7 +52,7 @@ std::optional<SearchAnswer> ParallelSearch(SearchPool* pool, const index::Search
   const uint64_t stretch_bytes = scan.stretch_code_bytes() * queries.size();
   const auto step =
       static_cast<uint32_t>(std::clamp<uint64_t>(kScanChunkBytes / stretch_bytes, 1, 256));
-  Part all(queries);
+  Part all(scan);
   std::vector<SharedLimit> limits;
   for (const index::TopHits& hits : all.hits) limits.emplace_back(hits.distance_limit());
   std::atomic<uint32_t> next{0};
@@ -63,8 +67,9 @@ std::optional<SearchAnswer> ParallelSearch(SearchPool* pool, const index::Search
         stopped = true;
         break;
       }
-      if (!mine.has_value()) mine.emplace(queries);
-      scan.Scan(begin, std::min(begin + step, stretches), mine->hits, mine->counts);
+      if (!mine.has_value()) mine.emplace(scan);
+      scan.Scan(begin, std::min(begin + step, stretches), mine->hits, mine->counts,
+                mine->scratch.get());
       for (size_t i = 0; i < limits.size(); ++i) limits[i].Exchange(mine->hits[i]);
     }
     if (!mine.has_value()) return;

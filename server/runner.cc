@@ -33,6 +33,7 @@
 #include "server/recovering_service.h"
 #include "server/recovery.h"
 #include "server/signals.h"
+#include "server/tile_unit.h"
 #include "server/tls.h"
 #include "server/version.h"
 
@@ -91,7 +92,7 @@ class Runner {
  public:
   explicit Runner(const Config& config)
       : config_(config),
-        kernels_(config.kernels != nullptr ? config.kernels : &index::BestKernels()),
+        kernels_(config.kernels != nullptr ? config.kernels : &BestKernels()),
         metrics_(kVersion, kernels_->name),
         signals_({[this] { OnStop(); }, [this] { OnReload(); }}) {}
 

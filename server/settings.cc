@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "server/config.h"
+#include "server/tile_unit.h"
 
 namespace stele::server {
 namespace {
@@ -94,16 +95,18 @@ absl::Status ApplyHttpListen(std::string_view text, Config* config) {
 absl::Status ApplyKernel(std::string_view text, Config* config) {
   config->kernels = nullptr;
   if (text == "auto") return absl::OkStatus();
-  constexpr std::string_view kKnown[] = {"scalar", "avx2", "avx512", "neon"};
+  constexpr std::string_view kKnown[] = {"scalar",    "avx2", "avx512", "avx512vnni",
+                                         "avx512amx", "neon", "neondot"};
   bool known = false;
   for (const std::string_view name : kKnown) known = known || name == text;
   if (!known)
-    return Bad(text, "a kernel: give auto, scalar, avx2, avx512, avx512vnni, neon or neondot");
-  config->kernels = index::KernelsByName(text);
+    return Bad(text,
+               "a kernel: give auto, scalar, avx2, avx512, avx512vnni, avx512amx, neon or neondot");
+  config->kernels = KernelsByName(text);
   if (config->kernels != nullptr) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "this processor cannot run the kernel \"", absl::string_view(text.data(), text.size()),
-      "\"; give auto (here: ", index::BestKernels().name, ") or scalar"));
+      "\"; give auto (here: ", BestKernels().name, ") or scalar"));
 }
 
 absl::Status ApplyLogLevel(std::string_view text, Config* config) {
@@ -176,8 +179,9 @@ constexpr Setting kSettings[] = {
        return Store(ParseCount(text, 1, 1024), &config->search_join_max);
      }},
     {"kernel", "NAME", "auto",
-     "Distance kernel: auto, scalar, avx2, avx512, avx512vnni, neon or neondot. All give the same "
-     "answers; a kernel that this processor cannot run is refused.",
+     "Distance kernel: auto, scalar, avx2, avx512, avx512vnni, avx512amx, neon or neondot. All "
+     "give "
+     "the same answers; a kernel that this processor cannot run is refused.",
      ApplyKernel},
     {"history-entries", "COUNT", "10000",
      "How many log entries back at_index and page tokens reach. More keeps more memory.",

@@ -166,18 +166,19 @@ TEST(PlanesTest, TileDotsAreTheScalarOnes) {
     const uint32_t groups = GroupCount(dimension);
     std::vector<uint8_t> plane(size_t{64} * groups * kGroupBytes);
     for (uint8_t& byte : plane) byte = static_cast<uint8_t>(random.Next());
-    const uint32_t count = 1 + static_cast<uint32_t>(random.Below(20));
-    std::vector<std::vector<int8_t>> queries(count);
-    std::vector<const int8_t*> codes;
-    for (auto& query : queries) {
-      query.resize(size_t{groups} * kGroupDimensions);
-      for (int8_t& code : query) code = static_cast<int8_t>(random.Within(127));
-      codes.push_back(query.data());
+    const uint32_t count = 1 + static_cast<uint32_t>(random.Below(40));
+    const size_t code_bytes = TileCodeBytes(groups);
+    std::vector<int8_t> codes((count + kTileSlack) * code_bytes);
+    for (size_t q = 0; q < count; ++q) {
+      for (size_t i = 0; i < groups * kGroupDimensions; ++i) {
+        codes[q * code_bytes + i] = static_cast<int8_t>(random.Within(127));
+      }
     }
     const uint64_t mask = random.Below(2) == 0 ? ~uint64_t{0} : random.Next();
     std::vector<int32_t> expected(size_t{count} * 64);
     for (uint32_t q = 0; q < count; ++q) {
-      ScalarKernels().nibble_dots(codes[q], plane.data(), groups, 64, &expected[q * 64]);
+      ScalarKernels().nibble_dots(&codes[q * code_bytes], plane.data(), groups, 64,
+                                  &expected[q * 64]);
       for (uint32_t row = 0; row < 64; ++row) {
         if ((mask >> row & 1) == 0) expected[q * 64 + row] = 0;
       }
@@ -185,9 +186,10 @@ TEST(PlanesTest, TileDotsAreTheScalarOnes) {
     for (const Kernels* kernels : AvailableKernels()) {
       if (kernels->fill_tile == nullptr) continue;
       std::vector<uint8_t> tile(TileBytes(groups));
-      std::vector<int32_t> dots(expected.size());
+      std::vector<int32_t> dots(expected.size() + kTileSlack * 64);
       kernels->fill_tile(plane.data(), groups, mask, tile.data());
       kernels->tile_dots(tile.data(), codes.data(), count, groups, dots.data());
+      dots.resize(expected.size());
       ASSERT_EQ(dots, expected) << kernels->name << " " << dimension;
     }
   }
@@ -238,8 +240,8 @@ class BoundsTest : public testing::TestWithParam<Metric> {
     const uint32_t groups = GroupCount(row.dimension);
     int32_t high_dot[64] = {};
     int32_t low_dot = 0;
-    kernels.nibble_dots(query.codes(), row.high.data(), groups, 1, high_dot);
-    kernels.nibble_dots(query.codes(), row.low.data(), groups, 1, &low_dot);
+    kernels.nibble_dots(query.codes().data(), row.high.data(), groups, 1, high_dot);
+    kernels.nibble_dots(query.codes().data(), row.low.data(), groups, 1, &low_dot);
     int64_t norms[64] = {row.code.squared_norm};
     uint32_t steps[64] = {row.scale.step};
     uint32_t residuals[64] = {row.code.residual4};

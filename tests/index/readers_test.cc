@@ -176,7 +176,7 @@ void SearchOnce(const StateMachine& machine, LogIndex n, Work* work) {
   // Sanitizers do not see the masked loads of the others.
   const Kernels& kernels = n % 2 == 0 ? BestKernels() : ScalarKernels();
   const SearchScan scan(*collection, n, queries, kernels);
-  scan.Scan(0, scan.stretch_count(), hits, counts);
+  scan.Scan(0, scan.stretch_count(), hits, counts, scan.MakeScratch().get());
   for (size_t i = 0; i < queries.size(); ++i) {
     std::vector<std::pair<int64_t, std::string>> found;
     for (const SearchHit& hit : hits[i].TakeSorted()) {

@@ -86,10 +86,11 @@ std::vector<index::SearchHit> SearchInParts(const index::Collection& collection,
   index::TopHits second = first;
   index::SearchCounts counts;
   const uint32_t middle = scan.stretch_count() / 2;
-  scan.Scan(middle, scan.stretch_count(), {&second, 1}, {&counts, 1});
+  const auto scratch = scan.MakeScratch();
+  scan.Scan(middle, scan.stretch_count(), {&second, 1}, {&counts, 1}, scratch.get());
   // As threads tell each other how far they are.
   first.Tighten(second.distance_limit());
-  scan.Scan(0, middle, {&first, 1}, {&counts, 1});
+  scan.Scan(0, middle, {&first, 1}, {&counts, 1}, scratch.get());
   second.Merge(first);
   return second.TakeSorted();
 }

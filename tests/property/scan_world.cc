@@ -186,7 +186,7 @@ std::vector<WorldAnswer> Search(const index::Collection& collection, index::LogI
   const index::SearchScan scan(collection, n, prepared.queries, kernels);
   std::vector<index::TopHits> hits = prepared.Hits();
   std::vector<index::SearchCounts> each(queries.size());
-  scan.Scan(0, scan.stretch_count(), hits, each);
+  scan.Scan(0, scan.stretch_count(), hits, each, scan.MakeScratch().get());
   for (const index::SearchCounts& one : each) counts->Add(one);
   return Answers(&hits);
 }
@@ -198,15 +198,18 @@ std::vector<WorldAnswer> SearchDivided(const index::Collection& collection, inde
   const Prepared prepared(queries);
   const index::SearchScan scan(collection, n, prepared.queries, kernels);
   std::vector<std::vector<index::TopHits>> hits(parts, prepared.Hits());
+  std::vector<std::shared_ptr<index::SearchScan::Scratch>> scratches;
+  for (size_t part = 0; part < parts; ++part) scratches.push_back(scan.MakeScratch());
   std::vector<index::SearchCounts> counts(queries.size());
   std::vector<uint32_t> order(scan.stretch_count());
   std::iota(order.begin(), order.end(), 0u);
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
   std::vector<int64_t> limits(queries.size(), std::numeric_limits<int64_t>::max());
   for (const uint32_t stretch : order) {
-    std::vector<index::TopHits>& mine = hits[random.Below(parts)];
+    const size_t part = random.Below(parts);
+    std::vector<index::TopHits>& mine = hits[part];
     for (size_t i = 0; i < queries.size(); ++i) mine[i].Tighten(limits[i]);
-    scan.Scan(stretch, stretch + 1, mine, counts);
+    scan.Scan(stretch, stretch + 1, mine, counts, scratches[part].get());
     for (size_t i = 0; i < queries.size(); ++i) {
       limits[i] = std::min(limits[i], mine[i].distance_limit());
     }

@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "server/exit_code.h"
+#include "server/tile_unit.h"
 
 namespace stele::server {
 namespace {
@@ -223,9 +224,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"log-level", "INFO"}, BadValue{"log-format", "xml"}));
 
 TEST(Config, KernelThatThisMachineLacks) {
-  for (const char* name : {"avx2", "avx512", "neon"}) {
+  for (const char* name : {"avx2", "avx512", "avx512vnni", "avx512amx", "neon", "neondot"}) {
     const std::string flag = std::string("--kernel=") + name;
-    if (index::KernelsByName(name) != nullptr) {
+    if (KernelsByName(name) != nullptr) {
       EXPECT_TRUE(Parse({flag}).ok());
     } else {
       EXPECT_THAT(Refusal({flag}), AllOf(HasSubstr("this processor cannot"), HasSubstr(name)));

@@ -14,7 +14,7 @@ namespace {
 void ExpectExplanation(const v1::SearchExplanation& explanation, uint64_t rows, int hits,
                        bool filtered) {
   EXPECT_EQ(explanation.algorithm(), "exact");
-  EXPECT_EQ(explanation.kernel(), index::BestKernels().name);
+  EXPECT_EQ(explanation.kernel(), BestKernels().name);
   EXPECT_GT(explanation.search_threads(), 0u);
   EXPECT_EQ(explanation.rows_visible(), rows);
   EXPECT_EQ(explanation.rows_scanned(), rows);

@@ -4,7 +4,7 @@
 
 #include <random>
 
-#include "index/kernels.h"
+#include "server/tile_unit.h"
 #include "tests/server/service_fixture.h"
 
 namespace stele::server {

@@ -3,11 +3,12 @@
 #   make test    set up, build, and run every test
 #   make bench   set up, build, measure; make bench-NAME for one (see bench/)
 #   make image   a container image, with docker, podman or buildah
+#   make faults  the long form of the fault tests (docs/reliability.md): losses of power, I/O errors, every byte
 SHELL := /bin/bash
 BUILD := build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build demo test bench bench-build image clean
+.PHONY: all setup build demo test bench bench-build faults image clean
 all: build
 
 setup:
@@ -34,6 +35,14 @@ bench: bench-build
 
 bench-%: bench-build
 	@/usr/bin/python3 bench/run.py --build "$(BUILD)" --out build/bench.json --only $*
+
+# Share of the operations and bytes that the long form tries: one in so many.
+ONE_IN ?= 1
+CRASH_SEEDS ?= 18
+faults: build
+	@STELE_CRASH_SEEDS=$(CRASH_SEEDS) STELE_CRASH_ONE_IN=$(ONE_IN) "$(BUILD)/tests/fault/fault_power_loss_test"
+	@STELE_ERROR_ONE_IN=$(ONE_IN) "$(BUILD)/tests/fault/fault_io_error_test"
+	@STELE_BYTES_ONE_IN=$(ONE_IN) "$(BUILD)/tests/fault/fault_every_byte_test"
 
 image:
 	@deploy/build-image.sh

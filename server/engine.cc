@@ -85,6 +85,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
   impl.journal = *std::move(journal);
   storage::SnapshotStore::Options store_options;
   store_options.directory = SnapshotDirectory(journal_options.directory);
+  store_options.file_system = engine->options_.file_system;
   auto store = storage::SnapshotStore::Open(store_options);
   if (!store.ok()) return store.status();
   impl.store = *std::move(store);

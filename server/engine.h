@@ -38,6 +38,10 @@
 #include "server/reader_registry.h"
 #include "storage/journal.h"
 
+namespace rocksdb {
+class FileSystem;
+}
+
 namespace stele::server {
 
 class SearchPool;
@@ -99,6 +103,9 @@ struct EngineOptions {
   uint32_t snapshots_kept = 2;
   uint64_t queue_bytes_max = 256u << 20;  // Submit refuses beyond: RESOURCE_EXHAUSTED
   std::function<int64_t()> clock_micros;  // null: the system's
+  // Under log and snapshots; reads of snapshots and the probe's process excepted. Null: the
+  // default.
+  std::shared_ptr<rocksdb::FileSystem> file_system;
   // Called now and then while the log is replayed, with (entries done, entries in all). May be
   // null.
   std::function<void(uint64_t, uint64_t)> recovery_progress;

@@ -369,6 +369,7 @@ storage::Journal::Options JournalOptions(const EngineOptions& options) {
   storage::Journal::Options journal;
   journal.directory = options.data_directory;
   journal.probe_path = options.probe_path;
+  journal.file_system = options.file_system;
   return journal;
 }
 

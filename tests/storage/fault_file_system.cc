@@ -1,6 +1,7 @@
 #include "tests/storage/fault_file_system.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -100,6 +101,51 @@ class RandomRWFile : public rocksdb::FSRandomRWFileOwnerWrapper {
   const std::string path_;
 };
 
+class SequentialFile : public rocksdb::FSSequentialFileOwnerWrapper {
+ public:
+  SequentialFile(FaultFileSystem& owner, std::string path,
+                 std::unique_ptr<rocksdb::FSSequentialFile> file)
+      : FSSequentialFileOwnerWrapper(std::move(file)), owner_(owner), path_(std::move(path)) {}
+
+  IOStatus Read(size_t size, const IOOptions& options, Slice* result, char* scratch,
+                IODebugContext* debug) override {
+    const IOStatus status =
+        FSSequentialFileOwnerWrapper::Read(size, options, result, scratch, debug);
+    return status.ok() ? owner_.AfterRead(path_, result, scratch) : status;
+  }
+
+ private:
+  FaultFileSystem& owner_;
+  const std::string path_;
+};
+
+class RandomAccessFile : public rocksdb::FSRandomAccessFileOwnerWrapper {
+ public:
+  RandomAccessFile(FaultFileSystem& owner, std::string path,
+                   std::unique_ptr<rocksdb::FSRandomAccessFile> file)
+      : FSRandomAccessFileOwnerWrapper(std::move(file)), owner_(owner), path_(std::move(path)) {}
+
+  IOStatus Read(uint64_t offset, size_t size, const IOOptions& options, Slice* result,
+                char* scratch, IODebugContext* debug) const override {
+    const IOStatus status =
+        FSRandomAccessFileOwnerWrapper::Read(offset, size, options, result, scratch, debug);
+    return status.ok() ? owner_.AfterRead(path_, result, scratch) : status;
+  }
+  // One by one, so that each passes the hook.
+  IOStatus MultiRead(rocksdb::FSReadRequest* requests, size_t count, const IOOptions& options,
+                     IODebugContext* debug) override {
+    for (size_t i = 0; i < count; ++i) {
+      rocksdb::FSReadRequest& one = requests[i];
+      one.status = Read(one.offset, one.len, options, &one.result, one.scratch, debug);
+    }
+    return IOStatus::OK();
+  }
+
+ private:
+  FaultFileSystem& owner_;
+  const std::string path_;
+};
+
 class Directory : public rocksdb::FSDirectoryWrapper {
  public:
   Directory(FaultFileSystem& owner, std::string path,
@@ -135,6 +181,19 @@ FaultFileSystem::FaultFileSystem(std::string graveyard)
 void FaultFileSystem::SetHook(Hook hook) {
   const std::lock_guard lock(mutex_);
   hook_ = std::move(hook);
+}
+
+void FaultFileSystem::SetReadHook(ReadHook hook) {
+  const std::lock_guard lock(mutex_);
+  read_hook_ = std::move(hook);
+}
+
+IOStatus FaultFileSystem::AfterRead(const std::string& path, Slice* result, char* scratch) {
+  const std::lock_guard lock(mutex_);
+  if (!read_hook_) return IOStatus::OK();
+  if (result->data() != scratch) std::memcpy(scratch, result->data(), result->size());
+  *result = Slice(scratch, result->size());
+  return read_hook_(read_count_++, path, scratch, result->size());
 }
 
 uint64_t FaultFileSystem::operation_count() const {
@@ -179,7 +238,11 @@ void FaultFileSystem::NoteTruncate(const std::string& path, uint64_t size) {
 
 void FaultFileSystem::NoteSyncDirectory(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(changes_, [&](const NameChange& change) { return Parent(change.path) == path; });
+  std::erase_if(changes_, [&](const NameChange& change) {
+    if (Parent(change.path) != path) return false;
+    if (!change.grave.empty()) fs::remove_all(change.grave);
+    return true;
+  });
 }
 
 IOStatus FaultFileSystem::NewWritableFile(const std::string& path,
@@ -197,6 +260,28 @@ IOStatus FaultFileSystem::NewWritableFile(const std::string& path,
   const std::lock_guard lock(mutex_);
   files_[normal] = File();
   changes_.push_back({FileOperation::kCreate, normal, "", grave});
+  return status;
+}
+
+IOStatus FaultFileSystem::NewSequentialFile(const std::string& path,
+                                            const rocksdb::FileOptions& options,
+                                            std::unique_ptr<rocksdb::FSSequentialFile>* result,
+                                            IODebugContext* debug) {
+  const IOStatus status = FileSystemWrapper::NewSequentialFile(path, options, result, debug);
+  if (status.ok()) {
+    *result = std::make_unique<SequentialFile>(*this, Normal(path), std::move(*result));
+  }
+  return status;
+}
+
+IOStatus FaultFileSystem::NewRandomAccessFile(const std::string& path,
+                                              const rocksdb::FileOptions& options,
+                                              std::unique_ptr<rocksdb::FSRandomAccessFile>* result,
+                                              IODebugContext* debug) {
+  const IOStatus status = FileSystemWrapper::NewRandomAccessFile(path, options, result, debug);
+  if (status.ok()) {
+    *result = std::make_unique<RandomAccessFile>(*this, Normal(path), std::move(*result));
+  }
   return status;
 }
 
@@ -318,8 +403,29 @@ void FaultFileSystem::Undo(const NameChange& change) {
   }
 }
 
+void FaultFileSystem::LoseSectors(const std::string& path, const File& file,
+                                  std::mt19937_64& random) {
+  constexpr uint64_t kSectorBytes = 512;
+  const auto end_of_sector = [](uint64_t offset) { return (offset / kSectorBytes + 1) * 512; };
+  for (uint64_t at = std::min(file.size, file.synced_size); at < file.size;) {
+    const uint64_t end = std::min(end_of_sector(at), file.size);
+    if (random() % 2 == 0) WriteAt(path, at, std::string(end - at, '\0'));
+    at = end;
+  }
+  for (auto write = file.overwrites.rbegin(); write != file.overwrites.rend(); ++write) {
+    const uint64_t write_end = write->offset + write->old_bytes.size();
+    for (uint64_t at = write->offset; at < write_end;) {
+      const uint64_t end = std::min(end_of_sector(at), write_end);
+      const std::string old = write->old_bytes.substr(at - write->offset, end - at);
+      if (random() % 2 == 0) WriteAt(path, at, old);
+      at = end;
+    }
+  }
+}
+
 void FaultFileSystem::LoseBytes(const std::string& path, const File& file, PowerLoss loss,
                                 std::mt19937_64& random) {
+  if (loss == PowerLoss::kSectors) return LoseSectors(path, file, random);
   const uint64_t lost_max = file.size - std::min(file.size, file.synced_size);
   uint64_t kept = 0;
   const bool torn = loss == PowerLoss::kTorn || loss == PowerLoss::kScattered;
@@ -358,6 +464,7 @@ void FaultFileSystem::LoseNames(PowerLoss loss, std::mt19937_64& random) {
 void FaultFileSystem::LosePower(PowerLoss loss, std::mt19937_64& random) {
   const std::lock_guard lock(mutex_);
   hook_ = nullptr;
+  read_hook_ = nullptr;
   if (loss != PowerLoss::kKeep) {
     // Bytes first: they are known by the names that files have now.
     for (const auto& [path, file] : files_) {
@@ -367,6 +474,22 @@ void FaultFileSystem::LosePower(PowerLoss loss, std::mt19937_64& random) {
   }
   files_.clear();
   changes_.clear();
+}
+
+std::shared_ptr<FaultFileSystem> FaultFileSystem::CopyTo(const std::string& root,
+                                                         const std::string& copy) const {
+  const auto moved = [&](const std::string& path) {
+    return path.starts_with(root + "/") ? copy + path.substr(root.size()) : path;
+  };
+  fs::copy(root, copy, fs::copy_options::recursive);
+  auto disk = std::make_shared<FaultFileSystem>(moved(graveyard_));
+  disk->grave_count_ = grave_count_;
+  for (const auto& [path, file] : files_) disk->files_[moved(path)] = file;
+  for (const NameChange& change : changes_) {
+    disk->changes_.push_back(
+        {change.operation, moved(change.path), moved(change.from), moved(change.grave)});
+  }
+  return disk;
 }
 
 }  // namespace stele::storage

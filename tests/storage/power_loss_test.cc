@@ -135,7 +135,8 @@ TEST(PowerLossInCreationTest, AroundTheLastRename) {
 
 INSTANTIATE_TEST_SUITE_P(Losses, PowerLossTest,
                          ::testing::Values(PowerLoss::kDrop, PowerLoss::kKeep, PowerLoss::kTorn,
-                                           PowerLoss::kZeros, PowerLoss::kScattered));
+                                           PowerLoss::kZeros, PowerLoss::kSectors,
+                                           PowerLoss::kScattered));
 
 }  // namespace
 }  // namespace stele::storage

@@ -4,6 +4,7 @@
 #include <random>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "client/status.h"
 
@@ -19,10 +20,26 @@ double JitterFactor() {
   return std::uniform_real_distribution<double>(0.75, 1.0)(generator);
 }
 
+// What gRPC itself reports where a connection goes while a call is on its way to it, or where a
+// dying peer or a proxy resets the stream. What a server says carries a reason.
+bool IsLostConnection(const absl::Status& status) {
+  if (!ErrorReason(status).empty()) return false;
+  switch (status.code()) {
+    case absl::StatusCode::kCancelled:
+      return status.message() == "CANCELLED" || absl::StrContains(status.message(), "RST_STREAM");
+    case absl::StatusCode::kInternal:
+      return absl::StrContains(status.message(), "RST_STREAM");
+    case absl::StatusCode::kUnknown:
+      return absl::StrContains(status.message(), "Stream removed");
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 bool IsRetryable(const absl::Status& status) {
-  if (absl::IsUnavailable(status)) return true;
+  if (absl::IsUnavailable(status) || IsLostConnection(status)) return true;
   if (!absl::IsResourceExhausted(status)) return false;
   const std::string reason = ErrorReason(status);
   return reason == "OVERLOADED" || reason == "WRITES_EXHAUSTED";

@@ -68,6 +68,31 @@ TEST_F(ClientTest, RetriesUnavailableWithTheSameRequestId) {
   EXPECT_EQ(writes[0].known_index(), 1U);
 }
 
+// A server that is killed leaves calls that were on their way to it with gRPC's own words.
+TEST_F(ClientTest, RetriesWhereGrpcSaysThatTheConnectionIsLost) {
+  Client client = Connect();
+  ASSERT_TRUE(client.ServerInfo().ok());
+  server_.failures = {
+      grpc::Status(grpc::StatusCode::CANCELLED, "CANCELLED"),
+      grpc::Status(grpc::StatusCode::UNKNOWN, "Stream removed"),
+      grpc::Status(grpc::StatusCode::INTERNAL, "Received RST_STREAM with error code 2"),
+      grpc::Status(grpc::StatusCode::CANCELLED, "Received RST_STREAM with error code 8")};
+  ASSERT_TRUE(client.Delete("notes", {"a"}).ok());
+  const auto writes = server_.seen().writes;
+  ASSERT_EQ(writes.size(), 5U);
+  EXPECT_EQ(writes[0].request_id(), writes[4].request_id());
+  // An answer of the server's, and a call that was cancelled in other words, are not repeated.
+  for (const grpc::Status& answer :
+       {testing::DetailedError(grpc::StatusCode::CANCELLED, "CANCELLED", "SEARCH_CANCELLED"),
+        grpc::Status(grpc::StatusCode::CANCELLED, "by the caller"),
+        grpc::Status(grpc::StatusCode::INTERNAL, "something"),
+        grpc::Status(grpc::StatusCode::UNKNOWN, "something")}) {
+    server_.failures = {answer};
+    EXPECT_FALSE(client.Delete("notes", {"a"}).ok()) << answer.error_message();
+  }
+  EXPECT_EQ(server_.seen().writes.size(), 9U);
+}
+
 TEST_F(ClientTest, RetriesWhatTheServerHasNoRoomForNow) {
   Client client = Connect();
   ASSERT_TRUE(client.ServerInfo().ok());

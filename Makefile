@@ -3,12 +3,15 @@
 #   make test    set up, build, and run every test
 #   make bench   set up, build, measure; make bench-NAME for one (see bench/)
 #   make image   a container image, with docker, podman or buildah
-#   make faults  the long form of the fault tests (docs/reliability.md): losses of power, I/O errors, every byte
+# Long forms of tests (docs/reliability.md):
+#   make faults  losses of power, failing operations, every byte of a data directory
+#   make fuzz    decoders under arbitrary bytes: mutations, then libFuzzer with sanitizers
+#   make kills   kill -9 and cut connections under load
 SHELL := /bin/bash
 BUILD := build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build demo test bench bench-build faults image clean
+.PHONY: all setup build demo test bench bench-build faults fuzz kills image clean
 all: build
 
 setup:
@@ -43,6 +46,18 @@ faults: build
 	@STELE_CRASH_SEEDS=$(CRASH_SEEDS) STELE_CRASH_ONE_IN=$(ONE_IN) "$(BUILD)/tests/fault/fault_power_loss_test"
 	@STELE_ERROR_ONE_IN=$(ONE_IN) "$(BUILD)/tests/fault/fault_io_error_test"
 	@STELE_BYTES_ONE_IN=$(ONE_IN) "$(BUILD)/tests/fault/fault_every_byte_test"
+
+FUZZ_EXECUTIONS ?= 5000000
+FUZZ_SECONDS ?= 20
+fuzz: build
+	@STELE_FUZZ_EXECUTIONS=$(FUZZ_EXECUTIONS) "$(BUILD)/tests/fuzz/fuzz_replay_test"
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz -j $(JOBS)
+	@tests/fuzz/run.sh build/fuzz/tests/fuzz/fuzz_decoders $(FUZZ_SECONDS)
+
+KILLS ?= 1000
+kills: build
+	@cd "$(BUILD)" && STELE_KILLS=$(KILLS) ctest --verbose -R '^e2e_test_(kills|crash)$$' --timeout 36000
 
 image:
 	@deploy/build-image.sh

@@ -287,7 +287,9 @@ std::optional<InclusionText> ParseInclusionText(std::string_view bytes, std::str
     if (!header.has_value()) return false;
     if (*header != kInclusionHeader) return lines.Fail("it is not a tlog-proof"), false;
     if (lines.NextIs("extra ")) {
-      proof.extra = DecodeBase64(*lines.Field("extra"));
+      const auto extra = lines.Field("extra");
+      if (!extra.has_value()) return false;
+      proof.extra = DecodeBase64(*extra);
       if (!proof.extra.has_value()) return lines.Fail("the extra data is not base64"), false;
     }
     const auto field = lines.Field("index");

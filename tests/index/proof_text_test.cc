@@ -142,5 +142,12 @@ TEST(Texts, AreTheseLines) {
             "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n\nNOTE");
 }
 
+// A proof that was cut in its second line.
+TEST(InclusionText, ThatEndsWithinTheExtraLineIsRefused) {
+  std::string error;
+  EXPECT_FALSE(ParseInclusionText("c2sp.org/tlog-proof@v1\nextra Zm9v", &error).has_value());
+  EXPECT_EQ(error.substr(0, 6), "line 2") << error;
+}
+
 }  // namespace
 }  // namespace stele::index

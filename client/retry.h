@@ -15,10 +15,10 @@
 
 namespace stele::client {
 
-// UNAVAILABLE, and what gRPC reports of connections that are lost, e.g. a bare CANCELLED: the request
-// may not have arrived, or its reply was lost. RESOURCE_EXHAUSTED where
-// the server says that it is for want of room now (OVERLOADED, WRITES_EXHAUSTED): nothing was done.
-// What will be too large the next time as well is not.
+// UNAVAILABLE, and what gRPC reports of connections that are lost, e.g. a bare CANCELLED: the
+// request may not have arrived, or its reply was lost. RESOURCE_EXHAUSTED where the server says
+// that it is for want of room now (OVERLOADED, WRITES_EXHAUSTED): nothing was done. What will be
+// too large the next time as well is not.
 bool IsRetryable(const absl::Status& status);
 
 class Backoff {

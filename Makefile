@@ -6,12 +6,15 @@
 # Long forms of tests (docs/reliability.md):
 #   make faults  losses of power, failing operations, every byte of a data directory
 #   make fuzz    decoders under arbitrary bytes: mutations, then libFuzzer with sanitizers
+#   make arch    the same roots from more compilers, options and architectures
 #   make kills   kill -9 and cut connections under load
+#   make simulate   the engine's stages in seeded orders, with crashes and clock jumps
+#   make soak    an hour of churn: memory and file descriptors stay flat
 SHELL := /bin/bash
 BUILD := build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: all setup build demo test bench bench-build faults fuzz kills image clean
+.PHONY: all setup build demo test bench bench-build faults fuzz kills simulate soak arch image clean
 all: build
 
 setup:
@@ -58,6 +61,18 @@ fuzz: build
 KILLS ?= 1000
 kills: build
 	@cd "$(BUILD)" && STELE_KILLS=$(KILLS) ctest --verbose -R '^e2e_test_(kills|crash)$$' --timeout 36000
+
+SIMULATIONS ?= 20000
+simulate: build
+	@STELE_SIMULATIONS=$(SIMULATIONS) "$(BUILD)/tests/fault/fault_simulation_test"
+
+SOAK_SECONDS ?= 3600
+soak: build
+	@STELE_SERVER="$(BUILD)/server/stele-server" PYTHONPATH="$(BUILD)/python" /usr/bin/python3 -B tests/e2e/soak.py $(SOAK_SECONDS)
+
+arch: build
+	@cd "$(BUILD)" && ctest -L golden --output-on-failure -j $(JOBS)
+	@tests/golden/architectures.sh "$(BUILD)/architectures"
 
 image:
 	@deploy/build-image.sh

@@ -42,6 +42,8 @@ struct Config {
   uint64_t snapshot_log_bytes = 0;
   uint32_t snapshots_kept = 0;
   uint64_t queue_bytes_max = 0;
+  uint64_t memory_limit_bytes = 0;  // 0: none
+  uint64_t ballast_bytes = 0;
   std::string signing_key;
   uint64_t checkpoint_entries = 0;
   uint64_t checkpoint_seconds = 0;

@@ -12,10 +12,11 @@
 namespace stele::server {
 namespace {
 
-constexpr std::string_view kOwn[] = {
-    storage::kFormatName,  storage::kLockName,      storage::kWatermarkName,
-    storage::kJournalName, storage::kSnapshotsName, storage::kCreatingName,
-    kCheckpointName,       kCheckpointKeyName,      "lost+found"};
+constexpr std::string_view kOwn[] = {storage::kFormatName,    storage::kLockName,
+                                     storage::kWatermarkName, storage::kJournalName,
+                                     storage::kSnapshotsName, storage::kCreatingName,
+                                     kCheckpointName,         kCheckpointKeyName,
+                                     storage::kBallastName,   "lost+found"};
 
 // Without the suffix of a file that is not finished.
 std::string_view FinalName(std::string_view name) {

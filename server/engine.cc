@@ -124,14 +124,16 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
   engine->oldest_request_index_ = recovered->state->oldest_request_index();
   impl.published_log_root = recovered->log_tree.Root();
   impl.state = std::move(recovered->state);
+  impl.memory_limit = std::make_unique<MemoryLimit>(engine->options_.memory_limit_bytes);
   impl.log_tree = recovered->log_tree;
   impl.newest_snapshot_index = report->snapshot_index;
   const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
   impl.pool = std::make_unique<SearchPool>(
       engine->options_.search_threads != 0 ? engine->options_.search_threads : cores);
-  impl.snapshotter = std::make_unique<Snapshotter>(
-      impl.state.get(), impl.journal.get(), impl.store.get(), engine->options_.snapshots_kept);
-  impl.Start();
+  impl.snapshotter =
+      std::make_unique<Snapshotter>(impl.state.get(), impl.journal.get(), impl.store.get(),
+                                    engine->options_.snapshots_kept, engine->options_.stepped);
+  if (!engine->options_.stepped) impl.Start();
   return engine;
 }
 

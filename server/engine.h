@@ -102,7 +102,11 @@ struct EngineOptions {
   uint64_t snapshot_log_bytes = 256u << 20;  // automatic snapshot after this much log; 0: never
   uint32_t snapshots_kept = 2;
   uint64_t queue_bytes_max = 256u << 20;  // Submit refuses beyond: RESOURCE_EXHAUSTED
+  // Writes that add anything are refused while the process holds more: RESOURCE_EXHAUSTED. 0: none.
+  uint64_t memory_limit_bytes = 0;
   std::function<int64_t()> clock_micros;  // null: the system's
+  // The engine has no threads of its own: Step runs what they would do. For simulations.
+  bool stepped = false;
   // Under log and snapshots; reads of snapshots and the probe's process excepted. Null: the
   // default.
   std::shared_ptr<rocksdb::FileSystem> file_system;
@@ -202,6 +206,11 @@ class Engine {
   void Inspect(std::function<void(const index::StateMachine&)> look,
                std::function<void(const absl::Status&)> done);
   bool write_poisoned() const;
+  // The stages of the write path, each a thread of its own unless options.stepped.
+  enum class Stage { kApply, kCommit, kNotify, kSnapshot };
+  // Runs once what waits at the stage; false where nothing does. REQUIRES: options.stepped, one
+  // thread.
+  bool Step(Stage stage);
   const index::Kernels& kernels() const { return *kernels_; }
   uint32_t search_threads() const;
   // Tells the statistics that so many queries of one Search were calls of their own.

@@ -12,6 +12,7 @@
 #include "index/log_tiles.h"
 #include "server/engine.h"
 #include "server/gathering.h"
+#include "server/memory_limit.h"
 #include "server/recovery.h"
 #include "server/search_pool.h"
 #include "server/snapshotter.h"
@@ -64,6 +65,7 @@ struct Engine::Impl {
   std::unique_ptr<storage::SnapshotStore> store;
   std::unique_ptr<index::StateMachine> state;  // changed by the applier only
   index::LogTree log_tree;                     // applier only
+  std::unique_ptr<MemoryLimit> memory_limit;   // applier only
   index::LogTiles log_tiles;                   // applier only; the nodes of log_tree to be stored
   index::LogTree base_tree;                    // before the journal's first entry
   mutable ReaderRegistry readers;
@@ -113,14 +115,18 @@ struct Engine::Impl {
   std::thread applier;
   std::thread committer;
   std::thread notifier;
+  size_t stepped_reclaim_steps = 0;
 
   int64_t ClockMicros() const;
   void Start();
   void Close();
+  bool Step(Engine::Stage stage);
   void Enqueue(EngineTask task);
 
   // Applier.
   void ApplierLoop();
+  bool HandoffIsFull() const;  // REQUIRES: handoff_mutex
+  void ApplyTasks(std::vector<EngineTask> tasks, size_t* reclaim_steps);
   std::vector<EngineTask> TakeTasks();
   void HandOver(std::unique_ptr<CommitGroup> group);
   absl::Status CheckSpace(uint64_t bytes, SpaceGrant* grant) const;
@@ -141,6 +147,7 @@ struct Engine::Impl {
 
   // Notifier.
   void NotifierLoop();
+  void Notify(std::deque<Notice> taken);
   void FinishSnapshot(absl::StatusOr<SnapshotInfo> info,
                       std::function<void(absl::StatusOr<SnapshotInfo>)> done);
 };

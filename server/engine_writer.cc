@@ -41,6 +41,10 @@ void Engine::Impl::Close() {
     closing = true;
   }
   queue_filled.notify_all();
+  if (engine->options_.stepped) {
+    while (Step(Stage::kApply) || Step(Stage::kCommit) || Step(Stage::kNotify)) {
+    }
+  }
   if (applier.joinable()) applier.join();
   if (committer.joinable()) committer.join();
   if (notifier.joinable()) notifier.join();
@@ -99,10 +103,7 @@ void Engine::Impl::ApplierLoop() {
   for (;;) {
     {
       std::unique_lock lock(handoff_mutex);
-      handoff_taken.wait(lock, [&] {
-        return handoff == nullptr ||
-               (handoff->bytes < kGroupBytesMax && handoff->completions.size() < kGroupTasksMax);
-      });
+      handoff_taken.wait(lock, [&] { return !HandoffIsFull(); });
     }
     bool idle = false;
     {
@@ -114,40 +115,49 @@ void Engine::Impl::ApplierLoop() {
       Reclaim(1u << 16);
       continue;
     }
-    auto group = std::make_unique<CommitGroup>();
-    SpaceGrant grant{unsynced_bytes.load(), 0};
-    for (EngineTask& task : TakeTasks()) {
-      switch (task.kind) {
-        case EngineTask::Kind::kWrite:
-          HandleWrite(std::move(task), &grant, group.get());
-          break;
-        case EngineTask::Kind::kFindOutcome:
-          HandleFindOutcome(std::move(task), group.get());
-          break;
-        case EngineTask::Kind::kSnapshot:
-          HandleSnapshot(std::move(task), group.get());
-          break;
-        case EngineTask::Kind::kInspect:
-          task.look(*state);
-          group->completions.push_back([done = std::move(task.done)](const absl::Status& status) {
-            done(status.ok() ? absl::StatusOr<WriteResult>(WriteResult{}) : status);
-          });
-          break;
-      }
-    }
-    group->log_root = log_tree.Root();
-    group->last_index = state->next_index() - 1;
-    reclaim_steps += 16 + 4 * static_cast<size_t>(group->records_written);
-    HandOver(std::move(group));
-    if (reclaim_steps < kReclaimStepsMin) continue;
-    Reclaim(reclaim_steps);
-    reclaim_steps = 0;
+    ApplyTasks(TakeTasks(), &reclaim_steps);
   }
   {
     std::lock_guard lock(handoff_mutex);
     applier_done = true;
   }
   handoff_filled.notify_one();
+}
+
+bool Engine::Impl::HandoffIsFull() const {
+  return handoff != nullptr &&
+         (handoff->bytes >= kGroupBytesMax || handoff->completions.size() >= kGroupTasksMax);
+}
+
+void Engine::Impl::ApplyTasks(std::vector<EngineTask> tasks, size_t* reclaim_steps) {
+  auto group = std::make_unique<CommitGroup>();
+  SpaceGrant grant{unsynced_bytes.load(), 0};
+  for (EngineTask& task : tasks) {
+    switch (task.kind) {
+      case EngineTask::Kind::kWrite:
+        HandleWrite(std::move(task), &grant, group.get());
+        break;
+      case EngineTask::Kind::kFindOutcome:
+        HandleFindOutcome(std::move(task), group.get());
+        break;
+      case EngineTask::Kind::kSnapshot:
+        HandleSnapshot(std::move(task), group.get());
+        break;
+      case EngineTask::Kind::kInspect:
+        task.look(*state);
+        group->completions.push_back([done = std::move(task.done)](const absl::Status& status) {
+          done(status.ok() ? absl::StatusOr<WriteResult>(WriteResult{}) : status);
+        });
+        break;
+    }
+  }
+  group->log_root = log_tree.Root();
+  group->last_index = state->next_index() - 1;
+  *reclaim_steps += 16 + 4 * static_cast<size_t>(group->records_written);
+  HandOver(std::move(group));
+  if (*reclaim_steps < kReclaimStepsMin) return;
+  Reclaim(*reclaim_steps);
+  *reclaim_steps = 0;
 }
 
 void Engine::Impl::HandOver(std::unique_ptr<CommitGroup> group) {
@@ -216,7 +226,8 @@ void Engine::Impl::HandleWrite(EngineTask task, SpaceGrant* grant, CommitGroup* 
       return;
     }
   }
-  const absl::Status space = CheckSpace(group->bytes + task.bytes + kEntryOverheadBytes, grant);
+  absl::Status space = memory_limit->Admit(command.operations, task.bytes);
+  if (space.ok()) space = CheckSpace(group->bytes + task.bytes + kEntryOverheadBytes, grant);
   if (!space.ok()) {
     task.done(space);
     return;
@@ -417,10 +428,14 @@ void Engine::Impl::NotifierLoop() {
       if (notices.empty()) return;
       taken.swap(notices);
     }
-    for (Notice& notice : taken) {
-      for (auto& callback : notice.reached) callback(true);
-      for (Completion& completion : notice.completions) completion(notice.status);
-    }
+    Notify(std::move(taken));
+  }
+}
+
+void Engine::Impl::Notify(std::deque<Notice> taken) {
+  for (Notice& notice : taken) {
+    for (auto& callback : notice.reached) callback(true);
+    for (Completion& completion : notice.completions) completion(notice.status);
   }
 }
 

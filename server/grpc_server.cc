@@ -27,6 +27,9 @@ constexpr std::chrono::milliseconds kIdleFor{200};
 void SetLimits(const GrpcServer::Options& options, grpc::ServerBuilder* builder) {
   constexpr auto kReceiveMax = static_cast<int>(kMessageBytesMax + kMessageSlackBytes);
   builder->SetMaxReceiveMessageSize(kReceiveMax);
+  // gRPC looks at a message's size before it unfolds it, so a compressed one has no limit.
+  builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsMax);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMillis);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMillis);

@@ -36,6 +36,7 @@
 #include "server/tile_unit.h"
 #include "server/tls.h"
 #include "server/version.h"
+#include "storage/ballast.h"
 
 namespace stele::server {
 namespace {
@@ -238,6 +239,11 @@ absl::Status Runner::Recover() {
     entries_total_.store(total);
   };
   absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Open(engine_options, &report);
+  if (absl::IsResourceExhausted(engine.status()) && storage::DropBallast(config_.data_directory)) {
+    LogWarn("the disk is full: the ballast is given up",
+            {{"reason", std::string(engine.status().message())}});
+    engine = Engine::Open(engine_options, &(report = {}));
+  }
   (*server)->Shutdown(std::chrono::milliseconds(0), nullptr);
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
@@ -254,6 +260,10 @@ absl::Status Runner::Recover() {
                         {"state_index", report.position.state_index},
                         {"state_root", Hex(report.position.state_root)},
                         {"log_root", Hex(report.log_root)}});
+  if (const absl::Status kept = storage::KeepBallast(config_.data_directory, config_.ballast_bytes);
+      !kept.ok()) {
+    LogWarn("there is no ballast", {{"reason", std::string(kept.message())}});
+  }
   metrics_.SetSource([this]() -> std::optional<EngineSample> { return SampleEngine(*engine_); });
   return OpenCheckpointer();
 }
@@ -376,6 +386,7 @@ EngineOptions ToEngineOptions(const Config& config) {
   options.snapshot_log_bytes = config.snapshot_log_bytes;
   options.snapshots_kept = config.snapshots_kept;
   options.queue_bytes_max = config.queue_bytes_max;
+  options.memory_limit_bytes = config.memory_limit_bytes;
   return options;
 }
 

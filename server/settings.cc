@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kMebi = uint64_t{1} << 20;
 constexpr uint64_t kTebi = uint64_t{1} << 40;
+constexpr uint64_t kPebi = uint64_t{1} << 50;
 
 absl::Status Bad(std::string_view text, absl::string_view wanted) {
   const absl::string_view view(text.data(), text.size());
@@ -201,6 +202,20 @@ constexpr Setting kSettings[] = {
      "Writes that wait beyond this are refused with RESOURCE_EXHAUSTED.",
      [](std::string_view text, Config* config) {
        return Store(ParseBytes(text, kMebi, kTebi), &config->queue_bytes_max);
+     }},
+    {"memory-limit", "BYTES", "0",
+     "Writes are refused with RESOURCE_EXHAUSTED while the process holds more memory than this; "
+     "what "
+     "only deletes or drops is taken, and reads go on. 0 means no limit.",
+     [](std::string_view text, Config* config) {
+       return Store(ParseBytes(text, 0, kPebi), &config->memory_limit_bytes);
+     }},
+    {"ballast-bytes", "BYTES", "64MiB",
+     "Room on disk that is held back, in the file ballast, and given up when a start finds the "
+     "disk "
+     "full; 0 means none. It is not taken from a disk with less than sixteen times that left.",
+     [](std::string_view text, Config* config) {
+       return Store(ParseBytes(text, 0, kTebi), &config->ballast_bytes);
      }},
     {"signing-key", "FILE", "",
      "Ed25519 private key that signs checkpoints, PEM. Empty: checkpoint-key.pem in the data "

@@ -24,12 +24,10 @@ absl::StatusOr<std::string> ReadDocument(const storage::Journal& journal,
 }
 
 Snapshotter::Snapshotter(const index::StateMachine* state, const storage::Journal* journal,
-                         storage::SnapshotStore* store, uint32_t snapshots_kept)
-    : state_(state),
-      journal_(journal),
-      store_(store),
-      snapshots_kept_(snapshots_kept),
-      thread_([this] { Loop(); }) {}
+                         storage::SnapshotStore* store, uint32_t snapshots_kept, bool stepped)
+    : state_(state), journal_(journal), store_(store), snapshots_kept_(snapshots_kept) {
+  if (!stepped) thread_ = std::thread([this] { Loop(); });
+}
 
 Snapshotter::~Snapshotter() {
   {
@@ -37,7 +35,7 @@ Snapshotter::~Snapshotter() {
     closing_ = true;
   }
   wake_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   for (const Task& task : tasks_) {
     if (task.order != nullptr) {
       task.order->done(absl::UnavailableError("the server is shutting down"));
@@ -60,6 +58,14 @@ void Snapshotter::Add(Task task) {
   std::lock_guard lock(mutex_);
   tasks_.push_back(std::move(task));
   wake_.notify_all();
+}
+
+bool Snapshotter::Step() {
+  if (tasks_.empty()) return false;
+  const Task task = std::move(tasks_.front());
+  tasks_.pop_front();
+  task.run();
+  return true;
 }
 
 void Snapshotter::Loop() {

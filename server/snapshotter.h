@@ -24,7 +24,7 @@ class Snapshotter {
  public:
   // All must outlive the object.
   Snapshotter(const index::StateMachine* state, const storage::Journal* journal,
-              storage::SnapshotStore* store, uint32_t snapshots_kept);
+              storage::SnapshotStore* store, uint32_t snapshots_kept, bool stepped);
   // Finishes what is running and drops what is queued: those who ordered get UNAVAILABLE.
   ~Snapshotter();
 
@@ -38,6 +38,9 @@ class Snapshotter {
   void Take(std::shared_ptr<Order> order);
   // Runs a task on the thread; dropped when the object is destroyed.
   void Run(std::function<void()> task);
+  // Runs one task here; false where there is none. REQUIRES: made with `stepped`, which gives it no
+  // thread.
+  bool Step();
 
  private:
   struct Task {

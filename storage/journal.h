@@ -140,7 +140,7 @@ class Journal {
   // their log root and calls AdvanceWatermark.
   // Errors: NOT_FOUND (no journal there), DATA_LOSS (what is damaged or which entries are missing),
   // FAILED_PRECONDITION (newer format, files of another log, directory in use),
-  // PERMISSION_DENIED.
+  // PERMISSION_DENIED, RESOURCE_EXHAUSTED (too little disk for what opening for writing writes).
   static absl::StatusOr<std::unique_ptr<Journal>> Open(const Options& options, uint64_t check_from);
 
   ~Journal();

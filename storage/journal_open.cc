@@ -16,6 +16,8 @@ namespace stele::storage {
 namespace {
 
 constexpr size_t kCarriedBatchBytes = size_t{4} << 20;
+// What opening writes beside the content of the write-ahead log, generously.
+constexpr uint64_t kOpeningBytes = uint64_t{4} << 20;
 
 // Which of its own names a directory holds.
 struct Found {
@@ -39,6 +41,29 @@ absl::StatusOr<Found> LookInto(rocksdb::FileSystem& file_system, const std::stri
     }
   }
   return found;
+}
+
+// RocksDB writes when it opens, the write-ahead log once more above all, and Debian's ends the
+// process where that meets a full disk.
+absl::Status CheckRoomToOpen(rocksdb::FileSystem& file_system, const std::string& directory) {
+  const std::string journal = JoinPath(directory, kJournalName);
+  const absl::StatusOr<std::vector<std::string>> names = ListDirectory(file_system, journal);
+  if (!names.ok()) return names.status();
+  uint64_t needed = kOpeningBytes;
+  for (const std::string& name : *names) {
+    uint64_t bytes = 0;
+    if (name.ends_with(".log") &&
+        file_system.GetFileSize(JoinPath(journal, name), {}, &bytes, nullptr).ok()) {
+      needed += 2 * bytes;
+    }
+  }
+  uint64_t free_bytes = 0;
+  const rocksdb::IOStatus status = file_system.GetFreeSpace(journal, {}, &free_bytes, nullptr);
+  if (!status.ok()) return FromRocks(status, journal);
+  if (free_bytes >= needed) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("the file system of ", directory, " has ",
+                                                   free_bytes,
+                                                   " bytes left; opening the log takes ", needed));
 }
 
 absl::Status WithoutFormat(const std::string& directory, const Found& found) {
@@ -212,6 +237,10 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::OpenLocked(const Options& opti
   const absl::StatusOr<WatermarkState> watermark =
       WatermarkFile::Read(*file_system, watermark_path, report->log_id);
   if (!watermark.ok()) return watermark.status();
+  if (!options.read_only) {
+    const absl::Status room = CheckRoomToOpen(*file_system, options.directory);
+    if (!room.ok()) return room;
+  }
 
   std::unique_ptr<Journal> journal(new Journal(options, report->log_id, report->base_index));
   journal->lock_ = std::move(lock);

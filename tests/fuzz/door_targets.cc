@@ -119,15 +119,6 @@ constexpr Target kTargets[] = {
 
 std::span<const Target> DoorTargets() { return kTargets; }
 
-const Target* FindTarget(std::string_view name) {
-  for (const auto& targets : {IndexTargets(), DoorTargets()}) {
-    for (const Target& target : targets) {
-      if (target.name == name) return &target;
-    }
-  }
-  return nullptr;
-}
-
 std::string TemporaryFile(std::string_view bytes, std::string_view suffix) {
   const char* const place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
   const std::string path = absl::StrCat(place, "/stele-fuzz-", getpid(), ".", std::string(suffix));

@@ -1,20 +1,34 @@
-// Coverage-guided: STELE_FUZZ_TARGET names the target, everything else is libFuzzer's.
+// Coverage-guided: STELE_FUZZ_TARGET names the target, everything else is libFuzzer's. Two
+// programs: of all targets, and, with STELE_FUZZ_INDEX_ONLY, of those that need neither gRPC nor
+// protobuf.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include "tests/fuzz/targets.h"
 
 namespace {
 
-const stele::fuzz::Target* Chosen() {
+using stele::fuzz::Target;
+
+std::vector<Target> Targets() {
+  std::vector<Target> all(stele::fuzz::IndexTargets().begin(), stele::fuzz::IndexTargets().end());
+#ifndef STELE_FUZZ_INDEX_ONLY
+  const auto more = stele::fuzz::DoorTargets();
+  all.insert(all.end(), more.begin(), more.end());
+#endif
+  return all;
+}
+
+Target Chosen() {
   const char* const name = std::getenv("STELE_FUZZ_TARGET");
-  const stele::fuzz::Target* const target = stele::fuzz::FindTarget(name != nullptr ? name : "");
-  if (target != nullptr) return target;
-  std::fputs("set STELE_FUZZ_TARGET to one of:", stderr);
-  for (const auto& targets : {stele::fuzz::IndexTargets(), stele::fuzz::DoorTargets()}) {
-    for (const auto& one : targets) std::fprintf(stderr, " %s", std::string(one.name).c_str());
+  for (const Target& target : Targets()) {
+    if (name != nullptr && target.name == name) return target;
   }
+  std::fputs("set STELE_FUZZ_TARGET to one of:", stderr);
+  for (const Target& one : Targets()) std::fprintf(stderr, " %s", std::string(one.name).c_str());
   std::fputs("\n", stderr);
   std::exit(2);
 }
@@ -22,7 +36,7 @@ const stele::fuzz::Target* Chosen() {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const stele::fuzz::Target* const target = Chosen();
-  target->run({reinterpret_cast<const char*>(data), size});
+  static const Target target = Chosen();
+  target.run({reinterpret_cast<const char*>(data), size});
   return 0;
 }

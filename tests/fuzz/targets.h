@@ -23,9 +23,6 @@ struct Target {
 // Of index/ and storage/; of server/ and client/.
 std::span<const Target> IndexTargets();
 std::span<const Target> DoorTargets();
-// All of them; null where there is none of the name.
-const Target* FindTarget(std::string_view name);
-
 // Ends the process and says where.
 void Demand(bool condition, const char* what);
 

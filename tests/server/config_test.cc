@@ -67,6 +67,8 @@ TEST(Config, Defaults) {
   EXPECT_EQ(config.snapshot_log_bytes, 256u << 20);
   EXPECT_EQ(config.snapshots_kept, 2u);
   EXPECT_EQ(config.queue_bytes_max, 256u << 20);
+  EXPECT_EQ(config.memory_limit_bytes, 0u);
+  EXPECT_EQ(config.ballast_bytes, 64u << 20);
   EXPECT_EQ(config.log_level, LogLevel::kInfo);
   EXPECT_EQ(config.log_format, LogFormat::kText);
   EXPECT_TRUE(CheckServing(config).ok());
@@ -89,6 +91,8 @@ TEST_F(ConfigFile, EverySettingBySource) {
                             {"snapshot-log-bytes", "5KiB"},
                             {"snapshots-kept", "6"},
                             {"queue-bytes-max", "7MiB"},
+                            {"memory-limit", "1GiB"},
+                            {"ballast-bytes", "3MiB"},
                             {"signing-key", "s"},
                             {"checkpoint-entries", "8"},
                             {"checkpoint-seconds", "9"},

@@ -132,6 +132,13 @@ class Client {
   absl::StatusOr<v1::WriteResponse> DeleteByFilter(absl::string_view collection,
                                                    const Filter& filter, uint32_t limit = 0,
                                                    const WriteOptions& options = {});
+  // Deletes records and destroys all that was ever written of these ids; in erasable collections.
+  absl::StatusOr<v1::WriteResponse> Erase(absl::string_view collection,
+                                          const std::vector<std::string>& ids,
+                                          const WriteOptions& options = {});
+  absl::StatusOr<v1::WriteResponse> EraseByFilter(absl::string_view collection,
+                                                  const Filter& filter, uint32_t limit = 0,
+                                                  const WriteOptions& options = {});
   absl::StatusOr<v1::WriteResponse> UpdateAttributes(absl::string_view collection,
                                                      absl::string_view id, const Attributes& set,
                                                      const std::vector<std::string>& remove = {},
@@ -182,6 +189,10 @@ class Client {
                                                          absl::string_view id,
                                                          bool commitment_only = false,
                                                          const ReadOptions& options = {});
+
+  // That what entry `index` ordered to be erased is gone; waits for it until the deadline.
+  absl::StatusOr<v1::GetErasureCertificateResponse> ErasureCertificate(
+      uint64_t index, const ReadOptions& options = {});
 
   // Entries first .. last of the log, or without a `last` the newest one; with `follow` it goes on
   // until `on_entry` returns an error, which is then returned, or the deadline is over. Without

@@ -9,22 +9,56 @@ namespace {
 
 constexpr uint8_t kHeaderFormat = 1;
 
-bool HasPrecondition(OperationKind kind) {
-  return kind >= OperationKind::kUpsert && kind <= OperationKind::kDelete;
-}
-
 // FROZEN: on disk. The kind as its bytes tell it.
 OperationKind FormOf(const Operation& operation) {
   if (operation.kind == OperationKind::kCreateCollection && !IsPlain(operation.config)) {
     return OperationKind::kCreateWithOptions;
   }
-  return operation.kind;
+  if (!operation.salted) return operation.kind;
+  switch (operation.kind) {
+    case OperationKind::kUpsert:
+      return OperationKind::kSaltedUpsert;
+    case OperationKind::kInsert:
+      return OperationKind::kSaltedInsert;
+    case OperationKind::kUpdateAttributes:
+      return OperationKind::kSaltedUpdate;
+    case OperationKind::kDeleteByFilter:
+      return OperationKind::kSaltedDeleteByFilter;
+    default:
+      return operation.kind;
+  }
 }
 
-// Kind, collection and, for record operations, precondition and id: what precedes the content.
-void EncodePrefix(const Operation& operation, Encoder& encoder) {
+// The other way: what an Operation calls the form, and whether it is salted.
+OperationKind KindOf(OperationKind form, bool* salted) {
+  *salted = true;
+  switch (form) {
+    case OperationKind::kSaltedUpsert:
+      return OperationKind::kUpsert;
+    case OperationKind::kSaltedInsert:
+      return OperationKind::kInsert;
+    case OperationKind::kSaltedUpdate:
+      return OperationKind::kUpdateAttributes;
+    case OperationKind::kSaltedDeleteByFilter:
+      return OperationKind::kDeleteByFilter;
+    case OperationKind::kEraseByFilter:
+      return form;
+    default:
+      *salted = false;
+      return form == OperationKind::kCreateWithOptions ? OperationKind::kCreateCollection : form;
+  }
+}
+
+bool IsByFilter(OperationKind kind) {
+  return kind == OperationKind::kDeleteByFilter || kind == OperationKind::kEraseByFilter;
+}
+
+// Kind, collection and, for record operations, precondition and id, for those by filter the limit:
+// what precedes the content, and stays when that is erased.
+void EncodeHead(const Operation& operation, Encoder& encoder) {
   encoder.U8(static_cast<uint8_t>(FormOf(operation))).Sized(operation.collection);
-  if (!HasPrecondition(operation.kind)) return;
+  if (IsByFilter(operation.kind)) encoder.U32(operation.limit);
+  if (!IsRecordKind(operation.kind)) return;
   encoder.U8(static_cast<uint8_t>(operation.precondition.kind));
   encoder.U64(operation.precondition.version);
   encoder.Sized(operation.id);
@@ -76,7 +110,7 @@ void DecodeConfig(Decoder& decoder, bool with_options, CollectionConfig* config)
 }
 
 void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
-  switch (form) {
+  switch (operation->kind) {
     case OperationKind::kUpsert:
     case OperationKind::kInsert:
       return DecodeRecordContent(decoder, operation);
@@ -84,15 +118,13 @@ void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
       return DecodeRemoved(decoder, operation);
     case OperationKind::kDelete:
     case OperationKind::kDropCollection:
+    case OperationKind::kErase:
       return;
     case OperationKind::kDeleteByFilter:
-      operation->limit = decoder.U32();
+    case OperationKind::kEraseByFilter:
       operation->filter = DecodeFilter(decoder);
-      if (operation->limit == 0 || operation->limit > kDeleteByFilterMax) decoder.Fail();
       return;
     case OperationKind::kCreateCollection:
-    case OperationKind::kCreateWithOptions:
-      operation->kind = OperationKind::kCreateCollection;
       return DecodeConfig(decoder, form == OperationKind::kCreateWithOptions, &operation->config);
     case OperationKind::kGenesis:
     case OperationKind::kUpgrade:
@@ -109,7 +141,12 @@ void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
       operation->index = decoder.U64();
       operation->snapshot_hash = decoder.Digest();
       return;
-    case OperationKind::kContinuation:
+    case OperationKind::kErasureCompleted:
+      operation->index = decoder.U64();
+      operation->items_count = decoder.U64();
+      operation->snapshots_count = decoder.U64();
+      return;
+    default:
       break;
   }
   decoder.Fail();
@@ -117,14 +154,10 @@ void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
 
 bool NamesCollection(OperationKind kind) {
   return (kind >= OperationKind::kUpsert && kind <= OperationKind::kDropCollection) ||
-         kind == OperationKind::kCreateWithOptions;
+         kind == OperationKind::kErase || kind == OperationKind::kEraseByFilter;
 }
 
-}  // namespace
-
-std::string EncodeOperation(const Operation& operation) {
-  Encoder encoder;
-  EncodePrefix(operation, encoder);
+void EncodeContent(const Operation& operation, Encoder& encoder) {
   switch (operation.kind) {
     case OperationKind::kUpsert:
     case OperationKind::kInsert:
@@ -137,7 +170,7 @@ std::string EncodeOperation(const Operation& operation) {
       for (const std::string& name : operation.removed) encoder.Sized(name);
       break;
     case OperationKind::kDeleteByFilter:
-      encoder.U32(operation.limit);
+    case OperationKind::kEraseByFilter:
       EncodeFilter(operation.filter, encoder);
       break;
     case OperationKind::kCreateCollection:
@@ -159,27 +192,69 @@ std::string EncodeOperation(const Operation& operation) {
     case OperationKind::kSnapshotSealed:
       encoder.U64(operation.index).Digest(operation.snapshot_hash);
       break;
-    case OperationKind::kDelete:
-    case OperationKind::kDropCollection:
-    case OperationKind::kContinuation:
-    case OperationKind::kCreateWithOptions:
+    case OperationKind::kErasureCompleted:
+      encoder.U64(operation.index).U64(operation.items_count).U64(operation.snapshots_count);
+      break;
+    default:
       break;
   }
+}
+
+// Reads what a decoder expects of the form: everything behind the kind.
+void DecodeFields(Decoder& decoder, OperationKind form, Operation* operation) {
+  operation->collection = decoder.Sized(kCollectionNameBytesMax);
+  if (NamesCollection(operation->kind) == operation->collection.empty()) return decoder.Fail();
+  if (IsByFilter(operation->kind)) {
+    operation->limit = decoder.U32();
+    if (operation->limit == 0 || operation->limit > kDeleteByFilterMax) return decoder.Fail();
+  }
+  if (IsRecordKind(operation->kind)) {
+    DecodePrecondition(decoder, &operation->precondition);
+    operation->id = decoder.Sized(kIdBytesMax);
+    if (operation->id.empty()) return decoder.Fail();
+  }
+  if (operation->erased) {
+    if (!operation->salted) return decoder.Fail();
+    operation->digest = decoder.Digest();
+    return;
+  }
+  if (operation->salted) operation->salt = decoder.Digest();
+  DecodeContent(decoder, form, operation);
+}
+
+}  // namespace
+
+bool IsRecordKind(OperationKind kind) {
+  return (kind >= OperationKind::kUpsert && kind <= OperationKind::kDelete) ||
+         kind == OperationKind::kErase;
+}
+
+bool TakesSalt(OperationKind kind) {
+  return kind == OperationKind::kUpsert || kind == OperationKind::kInsert ||
+         kind == OperationKind::kUpdateAttributes || kind == OperationKind::kDeleteByFilter;
+}
+
+std::string EncodeOperation(const Operation& operation) {
+  Encoder encoder;
+  EncodeHead(operation, encoder);
+  if (operation.erased) {
+    std::string bytes = encoder.Digest(operation.digest).Take();
+    bytes[0] = static_cast<char>(static_cast<uint8_t>(bytes[0]) | kErasedBit);
+    return bytes;
+  }
+  if (operation.salted) encoder.Digest(operation.salt);
+  EncodeContent(operation, encoder);
   return encoder.Take();
 }
 
 std::optional<Operation> DecodeOperation(std::string_view bytes) {
   Decoder decoder(bytes);
   Operation operation;
-  operation.kind = static_cast<OperationKind>(decoder.U8());
-  operation.collection = decoder.Sized(kCollectionNameBytesMax);
-  if (NamesCollection(operation.kind) == operation.collection.empty()) return std::nullopt;
-  if (HasPrecondition(operation.kind)) {
-    DecodePrecondition(decoder, &operation.precondition);
-    operation.id = decoder.Sized(kIdBytesMax);
-    if (operation.id.empty()) return std::nullopt;
-  }
-  DecodeContent(decoder, operation.kind, &operation);
+  const uint8_t first = decoder.U8();
+  operation.erased = (first & kErasedBit) != 0;
+  const auto form = static_cast<OperationKind>(first & (kErasedBit - 1));
+  operation.kind = KindOf(form, &operation.salted);
+  DecodeFields(decoder, form, &operation);
   AttributeMap attributes;
   if (!decoder.Done() || !IsUtf8(operation.collection) || !IsUtf8(operation.id) ||
       !DecodeAttributes(operation.attributes, &attributes)) {
@@ -188,24 +263,68 @@ std::optional<Operation> DecodeOperation(std::string_view bytes) {
   return operation;
 }
 
+namespace {
+
+bool IsWholeRecord(OperationKind kind) {
+  return kind == OperationKind::kUpsert || kind == OperationKind::kInsert;
+}
+
+// Stands for the content in the item's commitment: of an upsert the commitment of its record, so
+// that content is hashed once.
+Hash ContentDigest(const Operation& operation, const Hash& record) {
+  if (operation.erased) return operation.digest;
+  if (IsWholeRecord(operation.kind)) return record;
+  Encoder content;
+  EncodeContent(operation, content);
+  return Hasher(Label::kSaltedContent).Digest(operation.salt).Bytes(content.bytes()).Finish();
+}
+
+}  // namespace
+
 PreparedOperation Prepare(Operation operation) {
   PreparedOperation prepared;
   prepared.bytes = EncodeOperation(operation);
-  if (HasPrecondition(operation.kind)) {
+  if (IsRecordKind(operation.kind)) {
     prepared.key = RecordKey(operation.collection, operation.id);
   }
-  if (operation.kind == OperationKind::kUpsert || operation.kind == OperationKind::kInsert) {
-    if (!operation.document.empty()) prepared.document_part = DocumentPart(operation.document);
+  const bool whole = IsWholeRecord(operation.kind);
+  if (whole && operation.erased) {
+    prepared.record = operation.digest;
+  } else if (whole) {
+    const Salt* const salt = operation.salted ? &operation.salt : nullptr;
+    if (!operation.document.empty()) {
+      Salt part{};
+      if (salt != nullptr) part = PartSalt(*salt, PartKind::kDocument);
+      prepared.document_part = DocumentPart(operation.document, salt != nullptr ? &part : nullptr);
+    }
     prepared.record = RecordCommitment(
-        {operation.id, operation.vector, operation.attributes, prepared.document_part});
-    Encoder prefix;
-    EncodePrefix(operation, prefix);
-    prepared.item = Hasher(Label::kItem).Bytes(prefix.bytes()).Digest(prepared.record).Finish();
+        {operation.id, operation.vector, operation.attributes, prepared.document_part, salt});
+  }
+  if (whole || operation.salted) {
+    Encoder head;
+    EncodeHead(operation, head);
+    prepared.item = Hasher(Label::kItem)
+                        .Bytes(head.bytes())
+                        .Digest(ContentDigest(operation, prepared.record))
+                        .Finish();
   } else {
     prepared.item = Hasher(Label::kItem).Bytes(prepared.bytes).Finish();
   }
   prepared.operation = std::move(operation);
   return prepared;
+}
+
+Operation WithoutContent(const Operation& operation) {
+  Operation stub;
+  stub.kind = operation.kind;
+  stub.collection = operation.collection;
+  stub.id = operation.id;
+  stub.precondition = operation.precondition;
+  stub.limit = operation.limit;
+  stub.salted = true;
+  stub.erased = true;
+  stub.digest = ContentDigest(operation, operation.erased ? Hash{} : Prepare(operation).record);
+  return stub;
 }
 
 std::string EncodeHeader(const CommandHeader& header) {
@@ -276,7 +395,7 @@ bool IsWellFormed(const Command& command) {
   std::vector<Hash> keys;
   keys.reserve(operations.size());
   for (const PreparedOperation& operation : operations) {
-    if (!HasPrecondition(operation.operation.kind)) return false;
+    if (!IsRecordKind(operation.operation.kind)) return false;
     keys.push_back(operation.key);
   }
   std::sort(keys.begin(), keys.end());

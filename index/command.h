@@ -36,7 +36,18 @@ enum class OperationKind : uint8_t {
   kContinuation = 12,    // reserved: a command split over slots of an external log
   // Forms of an operation that only its bytes tell apart: an Operation never has these kinds.
   kCreateWithOptions = 13,  // kCreateCollection whose config is not plain
+  // With a salt: for erasable collections.
+  kSaltedUpsert = 14,
+  kSaltedInsert = 15,
+  kSaltedUpdate = 16,
+  kSaltedDeleteByFilter = 17,
+  // Kinds of their own again.
+  kErase = 18,             // deletes, and marks all that was ever written of the id for destruction
+  kEraseByFilter = 19,     // the same for what matches; always salted
+  kErasureCompleted = 20,  // what an entry marked has been destroyed; changes no record
 };
+// FROZEN: on disk. Added to the kind of an operation whose content has been erased.
+inline constexpr uint8_t kErasedBit = 0x80;
 
 struct Precondition {
   // FROZEN: on disk.
@@ -55,18 +66,35 @@ struct Operation {
   std::string attributes;       // EncodeAttributes
   std::string document;
   std::vector<std::string> removed;  // kUpdateAttributes: names, ascending
-  Filter filter;                     // kDeleteByFilter
-  uint32_t limit = 0;                // kDeleteByFilter: 1..kDeleteByFilterMax
+  Filter filter;                     // kDeleteByFilter, kEraseByFilter
+  uint32_t limit = 0;                // by filter: 1..kDeleteByFilterMax
   CollectionConfig config;           // kCreateCollection
   uint32_t rules_version = 0;        // kGenesis, kRestore, kUpgrade
   LogId parent_log{};                // kRestore
-  LogIndex index = 0;                // kRestore: parent's index. kSnapshotSealed: its index
-  Hash log_root{};                   // kRestore: parent's log root
-  Hash snapshot_hash{};              // kRestore, kSnapshotSealed
+  // kRestore: the parent's index. kSnapshotSealed: its index. kErasureCompleted: the entry that
+  // marked.
+  LogIndex index = 0;
+  uint64_t items_count = 0;      // kErasureCompleted: operations whose content was destroyed
+  uint64_t snapshots_count = 0;  // kErasureCompleted: snapshot files that were rewritten
+  Hash log_root{};               // kRestore: parent's log root
+  Hash snapshot_hash{};          // kRestore, kSnapshotSealed
+  // kUpsert, kInsert, kUpdateAttributes, kDeleteByFilter of an erasable collection; kEraseByFilter.
+  bool salted = false;
+  Salt salt{};
+  // Salted ones only: the content is gone, and of it all there is left is the digest.
+  bool erased = false;
+  Hash digest{};
 };
+
+// Kinds 1 to 4 and kErase: they name one record, and may share a command.
+bool IsRecordKind(OperationKind kind);
+// Kinds that are salted exactly where the collection is erasable.
+bool TakesSalt(OperationKind kind);
 
 std::string EncodeOperation(const Operation& operation);
 std::optional<Operation> DecodeOperation(std::string_view bytes);
+// The same operation without its content. REQUIRES: salted.
+Operation WithoutContent(const Operation& operation);
 
 // An operation with everything about it that needs no state. A pure function of the operation, so
 // it may be computed anywhere, on any number of threads, before Apply.
@@ -74,8 +102,8 @@ struct PreparedOperation {
   Operation operation;
   std::string bytes;                  // EncodeOperation
   Hash item{};                        // commitment of the item
-  Hash key{};                         // kUpsert .. kDelete: RecordKey
-  Hash record{};                      // kUpsert, kInsert: RecordCommitment
+  Hash key{};                         // record kinds: RecordKey
+  Hash record{};                      // kUpsert, kInsert: RecordCommitment, erased or not
   std::optional<Hash> document_part;  // kUpsert, kInsert
 };
 PreparedOperation Prepare(Operation operation);

@@ -41,7 +41,7 @@ std::optional<CommitRecord> DecodeCommitRecord(std::string_view bytes) {
   record.state_index = decoder.U64();
   record.effects_root = decoder.Digest();
   record.state_root = decoder.Digest();
-  if (!decoder.Done() || record.outcome > Outcome::kMalformed) return std::nullopt;
+  if (!decoder.Done() || record.outcome > kLastOutcome) return std::nullopt;
   return record;
 }
 

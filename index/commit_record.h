@@ -30,7 +30,12 @@ enum class Outcome : uint8_t {
   kAttributesTooLarge = 12,  // an update would leave more attributes than allowed
   kTooManyCollections = 13,
   kMalformed = 14,
+  // The operation is salted and the collection is not erasable, or the other way round: it was
+  // dropped and created anew in between.
+  kOptionsMismatch = 15,
+  kNotErasable = 16,  // an erasure in a collection that is not erasable
 };
+inline constexpr Outcome kLastOutcome = Outcome::kNotErasable;
 
 struct CommitRecord {
   LogIndex index = 0;

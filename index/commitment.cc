@@ -8,26 +8,45 @@
 namespace stele::index {
 namespace {
 
-// FROZEN: hashed.
-enum class PartKind : uint8_t { kId = 1, kVector = 2, kAttribute = 3, kDocument = 4 };
-
-Hash PartHash(PartKind kind, std::string_view bytes) {
-  return Hasher(Label::kPart).U8(static_cast<uint8_t>(kind)).Bytes(bytes).Finish();
+Hash PartHash(PartKind kind, std::string_view bytes, const Salt* salt) {
+  Hasher hasher(salt == nullptr ? Label::kPart : Label::kSaltedPart);
+  hasher.U8(static_cast<uint8_t>(kind));
+  if (salt != nullptr) hasher.Digest(*salt);
+  return hasher.Bytes(bytes).Finish();
 }
 
 }  // namespace
 
-Hash DocumentPart(std::string_view document) { return PartHash(PartKind::kDocument, document); }
+Salt PartSalt(const Salt& salt, PartKind kind, std::string_view name) {
+  return Hasher(Label::kPartSalt).Digest(salt).U8(static_cast<uint8_t>(kind)).Bytes(name).Finish();
+}
+
+Hash DocumentPart(std::string_view document, const Salt* salt) {
+  return PartHash(PartKind::kDocument, document, salt);
+}
+
+std::vector<Salt> PartSalts(const Salt& salt, std::string_view attributes) {
+  std::vector<Salt> salts = {PartSalt(salt, PartKind::kId), PartSalt(salt, PartKind::kVector)};
+  AttributesView(attributes)
+      .ForEach([&](std::string_view name, std::string_view, std::string_view) {
+        salts.push_back(PartSalt(salt, PartKind::kAttribute, name));
+      });
+  return salts;
+}
 
 Hash RecordCommitment(const RecordParts& parts) {
+  std::vector<Salt> derived;
+  std::span<const Salt> salts = parts.part_salts;
+  if (parts.salt != nullptr) salts = derived = PartSalts(*parts.salt, parts.attributes);
   std::vector<Hash> leaves;
-  leaves.push_back(PartHash(PartKind::kId, parts.id));
-  Encoder vector;
-  vector.Components(parts.vector);
-  leaves.push_back(PartHash(PartKind::kVector, vector.bytes()));
+  const auto add = [&](PartKind kind, std::string_view bytes) {
+    leaves.push_back(PartHash(kind, bytes, salts.empty() ? nullptr : &salts[leaves.size()]));
+  };
+  add(PartKind::kId, parts.id);
+  add(PartKind::kVector, Encoder().Components(parts.vector).bytes());
   AttributesView(parts.attributes)
       .ForEach([&](std::string_view, std::string_view, std::string_view pair) {
-        leaves.push_back(PartHash(PartKind::kAttribute, pair));
+        add(PartKind::kAttribute, pair);
       });
   if (parts.document.has_value()) leaves.push_back(*parts.document);
   return MerkleRoot(Label::kPartNode, leaves);

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "index/hash.h"
 #include "index/types.h"
@@ -32,6 +33,17 @@ inline bool IsPlain(const CollectionConfig& config) {
   return config.receipts == ReceiptPolicy::kOff && !config.erasable;
 }
 
+// 32 bytes that nobody can guess. Content of erasable collections is hashed together with one, so
+// that the hash says nothing about the content once both are gone.
+using Salt = Hash;
+
+// FROZEN: hashed.
+enum class PartKind : uint8_t { kId = 1, kVector = 2, kAttribute = 3, kDocument = 4 };
+
+// The salt of one part, one-way from that of the record: one part can be shown without the others.
+// `name` is that of an attribute, else empty.
+Salt PartSalt(const Salt& salt, PartKind kind, std::string_view name = {});
+
 // Commitments to the parts of a record, and the root over them.
 struct RecordParts {
   std::string_view id;
@@ -39,9 +51,16 @@ struct RecordParts {
   std::string_view attributes;  // encoded
   // Part hash of the document; nothing where there is none.
   std::optional<Hash> document;
+  // In an erasable collection: the record's salt, or else those of its parts: id, vector, each
+  // attribute.
+  const Salt* salt = nullptr;
+  std::span<const Salt> part_salts = {};
 };
-Hash DocumentPart(std::string_view document);
+// `salt`: the part's own; null where the collection is not erasable.
+Hash DocumentPart(std::string_view document, const Salt* salt = nullptr);
 Hash RecordCommitment(const RecordParts& parts);
+// The salts of the parts that are shown with a record: id, vector, each attribute.
+std::vector<Salt> PartSalts(const Salt& salt, std::string_view attributes);
 
 Hash RecordKey(std::string_view collection, std::string_view id);
 Hash CollectionKey(std::string_view collection);

@@ -22,6 +22,9 @@ enum class Label : uint8_t {
   kCommand = 0x14,          // header and items root: the command commitment
   kRequestKey = 0x15,       // (actor, request id), truncated to 16 bytes
   kRequestBody = 0x16,      // what a retried request must repeat
+  kSaltedContent = 0x17,    // (salt, content) of a salted operation that is no upsert or insert
+  kPartSalt = 0x18,         // (salt, kind and name of a part): the part's own salt
+  kSaltedPart = 0x19,       // as 0x10, with the part's salt
   kRecordKey = 0x20,        // (collection name, record id): key in the records tree
   kTreeLeaf = 0x21,         // (key, value hash) in a sparse tree
   kTreeNode = 0x22,         // node of a sparse tree

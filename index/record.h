@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "index/cell.h"
+#include "index/commitment.h"
 #include "index/skip_list.h"
 #include "index/types.h"
 
@@ -29,11 +30,18 @@ struct DocumentRef {
   Hash part{};  // DocumentPart
 };
 
+// The slot of a version without a vector.
+inline constexpr Slot kNoSlot{0xffffffff};
+
 class RecordVersion {
  public:
-  // `document` may be null. Attributes are copied behind the object.
+  // `document` and `salt` may be null. Attributes are copied behind the object.
   static RecordVersion* Make(LogIndex born, const RecordNode* record, Slot slot,
-                             std::string_view attributes, const DocumentRef* document);
+                             std::string_view attributes, const DocumentRef* document,
+                             const Salt* salt = nullptr);
+  // A version whose content has been erased: there is its commitment, and no slot.
+  static RecordVersion* MakeErased(LogIndex born, const RecordNode* record, const Hash& commitment);
+  // What was salted is overwritten first.
   static void Free(RecordVersion* version);
 
   LogIndex born() const { return born_; }
@@ -42,6 +50,12 @@ class RecordVersion {
   std::string_view attributes() const;
   // Null where the record has no document.
   const DocumentRef* document() const;
+  // Null where the collection is not erasable, and where the content has been erased.
+  const Salt* salt() const;
+  // The content has been erased: no vector, no attributes, no document.
+  bool erased() const;
+  // REQUIRES: erased().
+  const Hash& commitment() const;
   size_t memory_bytes() const;
 
   bool VisibleAt(LogIndex n) const { return born_ <= n && n < died.Get(); }
@@ -57,7 +71,10 @@ class RecordVersion {
   LogIndex born_;
   const RecordNode* record_;
   Slot slot_;
-  uint32_t attributes_size_ = 0;  // top bit: a DocumentRef stands before the attributes
+  const Hash& HashBehind() const;
+
+  // Top bits: a DocumentRef stands before the attributes; before them a salt; or a commitment.
+  uint32_t attributes_size_ = 0;
 };
 
 // The version of a chain that is visible at n, or null.

@@ -116,6 +116,15 @@ bool ParseRecord(LineParser& lines, RecordProof* proof) {
     content.document = DecodeBase64Hash(*document);
     if (!content.document.has_value()) return lines.Fail("it is not the hash of a document"), false;
   }
+  if (lines.NextIs("salts ")) {
+    std::string bytes;
+    if (!ParseText(lines, "salts", &bytes)) return false;
+    if (bytes.empty() || bytes.size() % sizeof(Salt) != 0) {
+      return lines.Fail("it is not salts of 32 bytes"), false;
+    }
+    for (Decoder decoder(bytes); decoder.remaining() > 0;)
+      content.salts.push_back(decoder.Digest());
+  }
   proof->content = std::move(content);
   return true;
 }
@@ -132,7 +141,13 @@ std::optional<Hash> CommitmentOf(const RecordProof& proof, std::string* error) {
     return std::nullopt;
   }
   const std::vector<int32_t> vector = Decoder(content.vector).Components(proof.config->dimension);
-  return RecordCommitment({proof.id, vector, content.attributes, content.document});
+  const size_t salts_count = proof.config->erasable ? 2 + attributes.size() : 0;
+  if (content.salts.size() != salts_count) {
+    *error = "it has not a salt for each part";
+    return std::nullopt;
+  }
+  return RecordCommitment(
+      {proof.id, vector, content.attributes, content.document, nullptr, content.salts});
 }
 
 // What follows the description in the line of a collection with options.
@@ -163,6 +178,11 @@ std::string EncodeRecordProof(const RecordProof& proof) {
     text.append(Join({"vector ", EncodeBase64(content.vector), "\nattributes ",
                       EncodeBase64(content.attributes), "\ndocument ",
                       content.document.has_value() ? Base64(*content.document) : "none", "\n"}));
+    Encoder salts;
+    for (const Salt& salt : content.salts) salts.Digest(salt);
+    if (!content.salts.empty()) {
+      text.append(Join({"salts ", EncodeBase64(salts.bytes()), "\n"}));
+    }
   }
   if (proof.config.has_value()) text.append(EncodePath("record-path", proof.record_path));
   text.append(EncodePath("collection-path", proof.collection_path));

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "index/command.h"
 #include "index/hash.h"
@@ -23,6 +24,8 @@ struct RecordContent {
   std::string vector;      // components, little-endian int32
   std::string attributes;  // encoded
   std::optional<Hash> document;
+  // In an erasable collection: the salts of the id, the vector and each attribute.
+  std::vector<Salt> salts;
 };
 
 struct RecordProof {

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,6 +32,8 @@ enum class SectionKind : uint8_t {
   kCollection = 2,
   kDocuments = 3,
   kCollectionWithOptions = 4,
+  kSaltedDocuments = 5,  // of an erasable collection
+  kPolicies = 6,
 };
 
 struct SnapshotSection {
@@ -64,11 +67,16 @@ Hash SnapshotHash(const SnapshotManifest& manifest);
 // What the caller captures between two entries; the rest is read at leisure.
 struct SnapshotBasis : SnapshotPoint {
   RequestLog::View requests;
+  std::vector<LogIndex> pending_erasures;
 };
 
 // Both give false to stop.
 using SnapshotSink = std::function<bool(std::string_view)>;
-using DocumentReader = std::function<bool(const DocumentRef&, std::string*)>;
+struct StoredDocument {
+  std::string bytes;
+  Salt salt{};  // of the part; where the collection is erasable
+};
+using DocumentReader = std::function<bool(const DocumentRef&, StoredDocument*)>;
 
 // Writes the state at basis.log_index, which the caller holds. False where a callback stopped it.
 bool WriteSnapshot(const StateMachine& state, const SnapshotBasis& basis, const SnapshotSink& sink,
@@ -94,15 +102,31 @@ class SnapshotLoader {
   bool LoadCollection(std::string_view bytes, bool with_options);
   bool LoadRecord(Decoder& decoder, Collection* collection, std::string* last_id);
   bool LoadRequests(std::string_view bytes);
+  bool LoadPolicies(std::string_view bytes);
 
   const SnapshotManifest& manifest_;
   StateMachine* state_;
   Hasher versions_{Label::kVersions};
 };
 
-// Calls visit(reference, document) for every document in the file. False where a section is
-// malformed or visit gives false.
+// Calls visit(reference, document, salt of the part or null) for every document in the file. False
+// where a section is malformed or visit gives false.
+using DocumentVisitor =
+    std::function<bool(const DocumentRef&, std::string_view document, const Salt* salt)>;
 bool ForEachDocument(std::string_view file, const SnapshotManifest& manifest,
-                     const std::function<bool(const DocumentRef&, std::string_view)>& visit);
+                     const DocumentVisitor& visit);
+
+// What of a snapshot is to go.
+struct ScrubResult {
+  uint64_t records = 0;                // whose content the file held
+  std::vector<DocumentRef> documents;  // theirs: where they lie in the log
+};
+// Up to which entry what was written of records is to go, by record key.
+using ErasedKeys = std::map<Hash, LogIndex>;
+// Writes the snapshot `file`, whose sections are intact, without the content of versions that these
+// keys mean: of each there is its commitment. The hash of the snapshot stays what it was. False
+// where the sink stopped it or the file is malformed.
+bool ScrubSnapshot(std::string_view file, const SnapshotManifest& manifest, const ErasedKeys& keys,
+                   const SnapshotSink& sink, ScrubResult* result);
 
 }  // namespace stele::index

@@ -1,20 +1,15 @@
 #include <algorithm>
 #include <bit>
 
-#include "index/arithmetic.h"
 #include "index/check.h"
-#include "index/normalized.h"
 #include "index/snapshot.h"
 #include "index/snapshot_format.h"
+#include "index/snapshot_sections.h"
 
 namespace stele::index {
 namespace {
 
 constexpr uint64_t kSectionEntryBytes = 1 + 8 + 8 + 32;
-
-std::string_view BytesOf(std::string_view file, const SnapshotSection& section) {
-  return file.substr(section.offset, section.size_bytes);
-}
 
 // Sections must fill the file from the header to the manifest without gaps.
 bool DecodeSections(Decoder& decoder, uint64_t manifest_offset,
@@ -137,79 +132,45 @@ bool SnapshotLoader::LoadRequests(std::string_view bytes) {
 
 bool SnapshotLoader::LoadRecord(Decoder& decoder, Collection* collection, std::string* last_id) {
   const CollectionConfig& config = collection->config();
-  const std::string_view id = decoder.Sized(kIdBytesMax);
-  const LogIndex born = decoder.U64();
-  const std::vector<int32_t> vector = decoder.Components(config.dimension);
-  const std::string_view attributes = decoder.Sized(kAttributesBytesMax);
-  const bool has_document = decoder.Bool();
-  DocumentRef document;
-  if (has_document) {
-    document.index = decoder.U64();
-    document.ordinal = decoder.U32();
-    document.size_bytes = decoder.U32();
-    document.part = decoder.Digest();
-  }
-  AttributeMap checked;
-  if (!decoder.ok() || id.empty() || id <= *last_id || !IsUtf8(id) || born > manifest_.log_index ||
-      !CheckAdmitted(vector).ok() || (config.metric == Metric::kCosine && !IsNormalized(vector)) ||
-      !DecodeAttributes(attributes, &checked) || document.index > manifest_.log_index ||
-      document.size_bytes > kDocumentBytesMax) {
+  const StoredRecord record = DecodeRecord(decoder, config);
+  if (!decoder.ok() || record.id <= *last_id || record.version > manifest_.log_index ||
+      (record.document.has_value() && record.document->index > manifest_.log_index)) {
     return false;
   }
-  versions_.Sized(id).U64(born);
-  const Hash commitment = RecordCommitment(
-      {id, vector, attributes, has_document ? std::optional<Hash>(document.part) : std::nullopt});
-  collection->tree().Put(RecordKey(collection->name(), id), commitment);
-  RecordNode* node = collection->mutable_records().Prepare(id);
-  const Slot slot = collection->mutable_vectors().Add(vector);
-  RecordVersion* version =
-      RecordVersion::Make(born, node, slot, attributes, has_document ? &document : nullptr);
-  collection->mutable_postings().Add(*version, nullptr);
-  collection->mutable_vectors().Publish(slot, born, version);
+  versions_.Sized(record.id).U64(record.version);
+  const Salt* const salt = config.erasable ? &record.salt : nullptr;
+  const DocumentRef* const document = record.document.has_value() ? &*record.document : nullptr;
+  Hash commitment = record.commitment;
+  RecordNode* node = collection->mutable_records().Prepare(record.id);
+  RecordVersion* version = nullptr;
+  if (record.erased) {
+    version = RecordVersion::MakeErased(record.version, node, commitment);
+    ++state_->erased_records_;
+  } else {
+    commitment = RecordCommitment(
+        {record.id, record.vector, record.attributes,
+         document != nullptr ? std::optional<Hash>(document->part) : std::nullopt, salt});
+    const Slot slot = collection->mutable_vectors().Add(record.vector);
+    version = RecordVersion::Make(record.version, node, slot, record.attributes, document, salt);
+    collection->mutable_postings().Add(*version, nullptr);
+    collection->mutable_vectors().Publish(slot, record.version, version);
+  }
+  collection->tree().Put(RecordKey(collection->name(), record.id), commitment);
   node->payload.newest.Set(version);
   collection->mutable_records().Link(node);
-  *last_id = id;
+  *last_id = record.id;
   return true;
 }
-
-namespace {
-
-// Which collection a section is of, and its options. Nothing where they are malformed.
-struct CollectionHead {
-  std::string name;
-  CollectionConfig config;
-};
-std::optional<CollectionHead> DecodeHead(Decoder& decoder, bool with_options) {
-  CollectionHead head;
-  head.name = std::string(decoder.Sized(kCollectionNameBytesMax));
-  CollectionConfig& config = head.config;
-  config.dimension = decoder.U32();
-  config.metric = static_cast<Metric>(decoder.U8());
-  config.description = decoder.Sized(kDescriptionBytesMax);
-  if (with_options) {
-    config.receipts = static_cast<ReceiptPolicy>(decoder.U8());
-    config.erasable = decoder.Bool();
-  }
-  if (!decoder.ok() || head.name.empty() || !IsUtf8(head.name) || config.dimension == 0 ||
-      config.dimension > kDimensionMax || config.metric < Metric::kL2 ||
-      config.metric > Metric::kCosine || config.receipts > ReceiptPolicy::kLogged ||
-      IsPlain(config) == with_options) {
-    return std::nullopt;
-  }
-  return head;
-}
-
-}  // namespace
 
 bool SnapshotLoader::LoadCollection(std::string_view bytes, bool with_options) {
   Decoder decoder(bytes);
   const std::optional<CollectionHead> head = DecodeHead(decoder, with_options);
   if (!head.has_value()) return false;
   const std::string& name = head->name;
-  const LogIndex born = decoder.U64();
-  const LogIndex state_index = decoder.U64();
-  const uint64_t record_count = decoder.U64();
-  if (!decoder.ok() || born > manifest_.log_index || state_index > manifest_.log_index ||
+  const LogIndex born = head->born;
+  const LogIndex state_index = head->state_index;
+  const uint64_t record_count = head->record_count;
+  if (born > manifest_.log_index || state_index > manifest_.log_index ||
       record_count > decoder.remaining() || state_->collection_count_ == kCollectionsMax ||
       state_->LiveCollection(name) != nullptr) {
     return false;
@@ -256,8 +217,11 @@ bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifes
                section.kind == SectionKind::kCollectionWithOptions) {
       good = loader.LoadCollection(BytesOf(file, section),
                                    section.kind == SectionKind::kCollectionWithOptions);
+    } else if (section.kind == SectionKind::kPolicies) {
+      good = loader.LoadPolicies(BytesOf(file, section));
     } else {
-      good = section.kind == SectionKind::kDocuments;
+      good =
+          section.kind == SectionKind::kDocuments || section.kind == SectionKind::kSaltedDocuments;
     }
     if (!good) {
       *error = "section " + std::to_string(i) + " at byte " + std::to_string(section.offset) +
@@ -281,20 +245,37 @@ bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifes
   return true;
 }
 
+bool SnapshotLoader::LoadPolicies(std::string_view bytes) {
+  Decoder decoder(bytes);
+  const uint32_t count = decoder.U32();
+  if (count == 0 || !state_->pending_erasures_.empty()) return false;
+  for (uint32_t i = 0; i < count && decoder.ok(); ++i) {
+    const LogIndex index = decoder.U64();
+    if (index > manifest_.log_index || (i > 0 && index <= state_->pending_erasures_.back())) {
+      return false;
+    }
+    state_->pending_erasures_.push_back(index);
+  }
+  return decoder.Done();
+}
+
 bool ForEachDocument(std::string_view file, const SnapshotManifest& manifest,
-                     const std::function<bool(const DocumentRef&, std::string_view)>& visit) {
+                     const DocumentVisitor& visit) {
   for (const SnapshotSection& section : manifest.sections) {
-    if (section.kind != SectionKind::kDocuments) continue;
+    const bool salted = section.kind == SectionKind::kSaltedDocuments;
+    if (section.kind != SectionKind::kDocuments && !salted) continue;
     Decoder decoder(BytesOf(file, section));
     while (decoder.remaining() > 0) {
       DocumentRef document;
       document.index = decoder.U64();
       document.ordinal = decoder.U32();
+      Salt salt{};
+      if (salted) salt = decoder.Digest();
       const std::string_view bytes = decoder.Sized(kDocumentBytesMax);
       document.size_bytes = static_cast<uint32_t>(bytes.size());
       if (!decoder.ok()) return false;
-      document.part = DocumentPart(bytes);
-      if (!visit(document, bytes)) return false;
+      document.part = DocumentPart(bytes, salted ? &salt : nullptr);
+      if (!visit(document, bytes, salted ? &salt : nullptr)) return false;
     }
   }
   return true;

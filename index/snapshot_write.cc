@@ -1,52 +1,9 @@
 #include "index/snapshot.h"
 #include "index/snapshot_format.h"
+#include "index/snapshot_sections.h"
 
 namespace stele::index {
 namespace {
-
-// Collects bytes into pieces for the sink, and the digest and place of each section.
-class SectionWriter {
- public:
-  SectionWriter(const SnapshotSink& sink, std::vector<SnapshotSection>* sections)
-      : sink_(sink), sections_(sections) {}
-
-  void Begin(SectionKind kind) {
-    digest_ = Hasher();
-    sections_->push_back({kind, offset_, 0, {}});
-  }
-  Encoder& encoder() { return encoder_; }
-  // Passes on what the encoder holds, if it is worth it.
-  bool Advance() { return encoder_.size() < kPiece || Flush(); }
-  bool End() {
-    if (!Flush()) return false;
-    SnapshotSection& section = sections_->back();
-    section.size_bytes = offset_ - section.offset;
-    section.digest = digest_.Finish();
-    return true;
-  }
-  // Bytes that belong to no section.
-  bool Plain(std::string_view bytes) {
-    offset_ += bytes.size();
-    return sink_(bytes);
-  }
-  uint64_t offset() const { return offset_; }
-
- private:
-  static constexpr size_t kPiece = 1 << 18;
-
-  bool Flush() {
-    const std::string bytes = encoder_.Take();
-    encoder_ = Encoder();
-    digest_.Bytes(bytes);
-    return Plain(bytes);
-  }
-
-  const SnapshotSink& sink_;
-  std::vector<SnapshotSection>* sections_;
-  uint64_t offset_ = 0;
-  Encoder encoder_;
-  Hasher digest_;
-};
 
 bool WriteRequests(const RequestLog::View& requests, SectionWriter& writer) {
   writer.Begin(SectionKind::kRequests);
@@ -60,14 +17,20 @@ bool WriteRequests(const RequestLog::View& requests, SectionWriter& writer) {
   return writer.End();
 }
 
-void EncodeRecord(const Collection& collection, const RecordVersion& version, Encoder& encoder) {
-  encoder.Sized(version.id()).U64(version.born());
-  encoder.Components(collection.vectors().Row(version.slot())).Sized(version.attributes());
-  const DocumentRef* document = version.document();
-  encoder.U8(document != nullptr ? 1 : 0);
-  if (document == nullptr) return;
-  encoder.U64(document->index).U32(document->ordinal).U32(document->size_bytes);
-  encoder.Digest(document->part);
+StoredRecord RecordOf(const Collection& collection, const RecordVersion& version) {
+  StoredRecord record;
+  record.id = version.id();
+  record.version = version.born();
+  record.erased = version.erased();
+  if (record.erased) {
+    record.commitment = version.commitment();
+    return record;
+  }
+  if (version.salt() != nullptr) record.salt = *version.salt();
+  record.vector = collection.vectors().Row(version.slot());
+  record.attributes = version.attributes();
+  if (version.document() != nullptr) record.document = *version.document();
+  return record;
 }
 
 // visit(version) for every record visible at n, in order of id; stops at false.
@@ -81,6 +44,14 @@ bool ForEachRecord(const Collection& collection, LogIndex n, Visit&& visit) {
   return true;
 }
 
+bool WritePolicies(const SnapshotBasis& basis, SectionWriter& writer) {
+  if (basis.pending_erasures.empty()) return true;
+  writer.Begin(SectionKind::kPolicies);
+  writer.encoder().U32(static_cast<uint32_t>(basis.pending_erasures.size()));
+  for (const LogIndex index : basis.pending_erasures) writer.encoder().U64(index);
+  return writer.End();
+}
+
 bool WriteCollection(const Collection& collection, LogIndex n, SectionWriter& writer,
                      Hasher& versions, bool* has_documents) {
   const CollectionStats& stats = collection.StatsAt(n);
@@ -88,15 +59,11 @@ bool WriteCollection(const Collection& collection, LogIndex n, SectionWriter& wr
   versions.Sized(collection.name()).U64(collection.born()).U64(stats.state_index);
   const bool plain = IsPlain(config);
   writer.Begin(plain ? SectionKind::kCollection : SectionKind::kCollectionWithOptions);
-  writer.encoder().Sized(collection.name()).U32(config.dimension);
-  writer.encoder().U8(static_cast<uint8_t>(config.metric)).Sized(config.description);
-  if (!plain) {
-    writer.encoder().U8(static_cast<uint8_t>(config.receipts)).U8(config.erasable ? 1 : 0);
-  }
-  writer.encoder().U64(collection.born()).U64(stats.state_index).U64(stats.record_count);
+  EncodeHead({collection.name(), config, collection.born(), stats.state_index, stats.record_count},
+             writer.encoder());
   *has_documents = false;
   const bool complete = ForEachRecord(collection, n, [&](const RecordVersion& version) {
-    EncodeRecord(collection, version, writer.encoder());
+    EncodeRecord(RecordOf(collection, version), config.erasable, writer.encoder());
     versions.Sized(version.id()).U64(version.born());
     *has_documents |= version.document() != nullptr;
     return writer.Advance();
@@ -106,13 +73,16 @@ bool WriteCollection(const Collection& collection, LogIndex n, SectionWriter& wr
 
 bool WriteDocuments(const Collection& collection, LogIndex n, const DocumentReader& read_document,
                     SectionWriter& writer) {
-  writer.Begin(SectionKind::kDocuments);
-  std::string bytes;
+  const bool erasable = collection.config().erasable;
+  writer.Begin(erasable ? SectionKind::kSaltedDocuments : SectionKind::kDocuments);
+  StoredDocument stored;
   const bool complete = ForEachRecord(collection, n, [&](const RecordVersion& version) {
     const DocumentRef* document = version.document();
     if (document == nullptr) return true;
-    if (!read_document(*document, &bytes)) return false;
-    writer.encoder().U64(document->index).U32(document->ordinal).Sized(bytes);
+    if (!read_document(*document, &stored)) return false;
+    writer.encoder().U64(document->index).U32(document->ordinal);
+    if (erasable) writer.encoder().Digest(stored.salt);
+    writer.encoder().Sized(stored.bytes);
     return writer.Advance();
   });
   return complete && writer.End();
@@ -147,6 +117,7 @@ bool WriteSnapshot(const StateMachine& state, const SnapshotBasis& basis, const 
   }
   if (!WriteRequests(basis.requests, writer)) return false;
   manifest->requests_hash = manifest->sections.back().digest;
+  if (!WritePolicies(basis, writer)) return false;
 
   const LogIndex n = basis.log_index;
   Hasher versions(Label::kVersions);
@@ -161,19 +132,7 @@ bool WriteSnapshot(const StateMachine& state, const SnapshotBasis& basis, const 
   for (const Collection* collection : with_documents) {
     if (!WriteDocuments(*collection, n, read_document, writer)) return false;
   }
-
-  Encoder encoder;
-  EncodeSnapshotMetadata(*manifest, encoder);
-  encoder.U32(static_cast<uint32_t>(manifest->sections.size()));
-  for (const SnapshotSection& section : manifest->sections) {
-    encoder.U8(static_cast<uint8_t>(section.kind)).U64(section.offset).U64(section.size_bytes);
-    encoder.Digest(section.digest);
-  }
-  const uint64_t offset = writer.offset();
-  Encoder trailer;
-  trailer.U64(offset).U64(encoder.size());
-  trailer.Digest(Hasher().Bytes(encoder.bytes()).Finish()).Raw(kSnapshotEnd);
-  return writer.Plain(encoder.bytes()) && writer.Plain(trailer.bytes());
+  return WriteManifest(*manifest, writer);
 }
 
 }  // namespace stele::index

@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -34,6 +35,14 @@
 namespace stele::index {
 
 struct ApplyResult {
+  CommitRecord commit;
+  std::vector<Effect> effects;
+  // How many of the effects were taken from the log, since what they follow from has been erased.
+  uint64_t given_count = 0;
+};
+
+// What the log says came of an entry.
+struct LoggedResult {
   CommitRecord commit;
   std::vector<Effect> effects;
 };
@@ -55,11 +64,25 @@ class StateMachine {
   // Applies the entry `index`. REQUIRES: index == next_index(), command sealed.
   ApplyResult Apply(LogIndex index, const Command& command);
 
+  // The same for an entry of a log from which content has been erased: where an effect follows from
+  // what is gone, it is taken from `logged`; everything else is computed, as ever. The caller
+  // compares.
+  ApplyResult Replay(LogIndex index, const Command& command, const LoggedResult& logged);
+  // Whether Replay could differ from Apply: content of the command, or of records, is gone.
+  bool MeetsErased(const Command& command) const;
+
   LogIndex next_index() const { return next_index_; }
   LogIndex state_index() const { return state_index_; }
   uint32_t rules_version() const { return rules_version_; }
   const Hash& state_root() const { return state_root_; }
   int64_t last_timestamp_micros() const { return last_timestamp_micros_; }
+
+  // Entries that marked content for destruction, which no later entry says is complete. Ascending.
+  const std::vector<LogIndex>& pending_erasures() const { return pending_erasures_; }
+  // The newest entry that marked some; 0 where there is none since the snapshot.
+  LogIndex newest_erasure() const { return newest_erasure_; }
+  // Live records whose content is gone. Only a log or snapshot from before the erasure has them.
+  uint64_t erased_records() const { return erased_records_; }
 
   // The entry in which (actor, request id) was used, within the deduplication horizon.
   std::optional<SeenRequest> FindRequest(const RequestKey& key) const;
@@ -80,6 +103,9 @@ class StateMachine {
   // bounded by `steps_max`. Dropped collections are handed out, to be destroyed elsewhere.
   void Reclaim(LogIndex horizon, LogIndex oldest_reader, size_t steps_max,
                std::vector<std::unique_ptr<Collection>>* garbage);
+
+  // The earliest entry at which something died that Reclaim has not freed yet; kNever if none.
+  LogIndex oldest_dead() const;
 
   // What the state says of a record now, with the paths that prove it; without its content.
   // RecordProof is complete but for the log inclusion proof of the newest entry.
@@ -103,6 +129,7 @@ class StateMachine {
     RecordNode* node = nullptr;  // null where the id was never seen
     RecordVersion* live = nullptr;
     std::string merged_attributes;  // kUpdateAttributes
+    bool given = false;             // what it leads to is taken from the log
   };
   struct Rejection {
     Outcome outcome = Outcome::kOk;
@@ -129,13 +156,22 @@ class StateMachine {
   Rejection CheckRequest(const CommandHeader& header, LogIndex index, const RequestKey& key) const;
   void Execute(LogIndex index, const Command& command, ApplyResult* result);
   void ExecuteRecords(LogIndex index, const Command& command, ApplyResult* result);
-  Rejection PlanOperation(const PreparedOperation& prepared, Plan* plan);
+  Rejection PlanOperation(const PreparedOperation& prepared, uint32_t ordinal, Plan* plan);
+  Rejection PlanContent(const PreparedOperation& prepared, uint32_t ordinal, Plan* plan) const;
+  static Rejection CheckOptions(const Operation& operation, const CollectionConfig& config);
   static Rejection CheckPrecondition(const Operation& operation, const RecordVersion* live);
   // Gives the change of the collection's count, or nothing where nothing changed.
   std::optional<int64_t> PerformOperation(LogIndex index, uint32_t ordinal,
                                           const PreparedOperation& prepared, const Plan& plan,
                                           ApplyResult* result);
+  // The new version of a record that an operation writes, and its commitment.
+  RecordVersion* MakeVersion(LogIndex index, uint32_t ordinal, const PreparedOperation& prepared,
+                             const Plan& plan, const RecordNode* node, Hash* commitment);
   void DeleteByFilter(LogIndex index, const Operation& operation, ApplyResult* result);
+  // Whether an operation by filter means this record.
+  bool MatchesFilter(const Operation& operation, const Hash& key, const RecordVersion& version,
+                     ApplyResult* result, bool* unknown) const;
+  void NoteErasure(LogIndex index, const Command& command, const CommitRecord& commit);
   void CreateCollection(LogIndex index, const Operation& operation, ApplyResult* result);
   void DropCollection(LogIndex index, const Operation& operation, ApplyResult* result);
 
@@ -161,6 +197,13 @@ class StateMachine {
   uint32_t collection_count_ = 0;
   SparseTree collections_tree_;
   RequestLog requests_;
+  std::vector<LogIndex> pending_erasures_;
+  LogIndex newest_erasure_ = 0;
+  uint64_t erased_records_ = 0;
+
+  // During Replay: what the log says, and the values of its record effects by key.
+  const LoggedResult* logged_ = nullptr;
+  std::map<Hash, Hash> given_;
 
   std::deque<Dead> dead_;    // by `died`
   std::deque<Limbo> limbo_;  // by `unlinked`

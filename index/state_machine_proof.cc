@@ -23,12 +23,18 @@ RecordProof StateMachine::ProveRecord(std::string_view collection, std::string_v
     Check(proof.record_path.end != SparseProof::End::kKey);
     return proof;
   }
+  if (live->erased()) {
+    proof.commitment = live->commitment();
+    return proof;
+  }
   RecordContent content;
   const std::vector<int32_t> vector = newest->vectors().Row(live->slot());
   content.vector = Encoder().Components(vector).Take();
   content.attributes = std::string(live->attributes());
   if (live->document() != nullptr) content.document = live->document()->part;
-  proof.commitment = RecordCommitment({id, vector, content.attributes, content.document});
+  proof.commitment =
+      RecordCommitment({id, vector, content.attributes, content.document, live->salt()});
+  if (live->salt() != nullptr) content.salts = PartSalts(*live->salt(), content.attributes);
   proof.content = std::move(content);
   return proof;
 }

@@ -32,6 +32,13 @@ void StateMachine::Reclaim(LogIndex horizon, LogIndex oldest_reader, size_t step
   }
 }
 
+LogIndex StateMachine::oldest_dead() const {
+  for (const Limbo& limbo : limbo_) {
+    if (limbo.dead.collection != nullptr) return limbo.dead.died;
+  }
+  return dead_.empty() ? kNever : dead_.front().died;
+}
+
 // Whatever is unlinked is the oldest of its chain: things die in the order of the chain.
 StateMachine::Limbo StateMachine::Unlink(const Dead& dead) {
   // Readers that begin now begin at an index below next_index_.
@@ -61,7 +68,7 @@ StateMachine::Limbo StateMachine::Unlink(const Dead& dead) {
 }
 
 void StateMachine::RemovePostings(const Dead& dead) {
-  if (dead.version == nullptr) return;
+  if (dead.version == nullptr || dead.version->erased()) return;
   std::vector<Postings::Garbage> garbage;
   dead.collection->mutable_postings().Remove(*dead.version, &garbage);
   for (const Postings::Garbage& piece : garbage) {

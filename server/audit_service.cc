@@ -6,6 +6,7 @@
 
 #include "index/commit_record.h"
 #include "index/record_proof.h"
+#include "server/erasure_certificate.h"
 #include "server/errors.h"
 #include "server/log_reader.h"
 #include "server/outcomes.h"
@@ -165,6 +166,21 @@ void AuditService::ProveRecord(Call* call, const v1::GetRecordProofRequest* requ
     }
     RunOnExecutor(parts_.executor, call, finish);
   });
+}
+
+grpc::ServerUnaryReactor* AuditService::GetErasureCertificate(
+    grpc::CallbackServerContext* context, const v1::GetErasureCertificateRequest* request,
+    v1::GetErasureCertificateResponse* response) {
+  const auto work = [this](const v1::GetErasureCertificateRequest& asked,
+                           v1::GetErasureCertificateResponse* reply) -> absl::Status {
+    const absl::StatusOr<SignedCertificate> made =
+        MakeErasureCertificate(*parts_.engine, checkpointer_, asked.index());
+    if (!made.ok()) return made.status();
+    reply->set_completed_index(made->certificate.completed);
+    reply->set_text(made->note);
+    return absl::OkStatus();
+  };
+  return RunProof(parts_, context, "GetErasureCertificate", request, response, work);
 }
 
 grpc::ServerWriteReactor<v1::ReadLogResponse>* AuditService::ReadLog(

@@ -29,6 +29,9 @@ class AuditService final : public v1::AuditService::CallbackService {
   grpc::ServerUnaryReactor* GetRecordProof(grpc::CallbackServerContext* context,
                                            const v1::GetRecordProofRequest* request,
                                            v1::GetRecordProofResponse* response) override;
+  grpc::ServerUnaryReactor* GetErasureCertificate(
+      grpc::CallbackServerContext* context, const v1::GetErasureCertificateRequest* request,
+      v1::GetErasureCertificateResponse* response) override;
   grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(
       grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) override;
 

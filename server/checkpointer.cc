@@ -89,6 +89,13 @@ absl::Status Checkpointer::LoadLast() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> Checkpointer::SignText(std::string text) const {
+  const absl::StatusOr<index::SignedNote> note =
+      SignNote(*signing_key_, key_.name, std::move(text));
+  if (!note.ok()) return note.status();
+  return index::EncodeNote(*note);
+}
+
 absl::StatusOr<SignedCheckpoint> Checkpointer::Sign(uint64_t size, const index::Hash& root) const {
   SignedCheckpoint made;
   made.checkpoint = {key_.name, size, root};

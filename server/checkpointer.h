@@ -74,6 +74,8 @@ class Checkpointer {
   // Signs the newest published entry, or, with a `size`, exactly so many entries: the same note
   // each time. OUT_OF_RANGE: more than are published, or fewer than base_index() of the log.
   absl::StatusOr<SignedCheckpoint> Make(uint64_t size = 0);
+  // A note of this text, signed with the same key.
+  absl::StatusOr<std::string> SignText(std::string text) const;
   // What was signed last, without signing.
   SignedCheckpoint Last() const;
 

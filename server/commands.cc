@@ -76,6 +76,10 @@ ExitCode Verify(const Config& config) {
   std::printf("verified %llu entries, state root %s\n",
               static_cast<unsigned long long>(report.replayed_entries),
               Hex(report.position.state_root).c_str());
+  if (report.given_effects > 0) {
+    std::printf("%llu effects were taken from the log, since their content was erased\n",
+                static_cast<unsigned long long>(report.given_effects));
+  }
   return ExitCode::kOk;
 }
 

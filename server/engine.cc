@@ -39,6 +39,10 @@ std::string RecoveryReport::Describe() const {
   if (!created && !snapshot_index.has_value()) absl::StrAppend(&text, " from the log alone");
   absl::StrAppend(&text, ", replayed ", replayed_entries, " entries, log index ",
                   position.log_index, ", state root ", Hex(position.state_root));
+  if (given_effects > 0) {
+    absl::StrAppend(&text, "; ", given_effects,
+                    " effects were taken from the log, since their content was erased");
+  }
   for (const std::string& refused : refused_snapshots) {
     absl::StrAppend(&text, "; refused snapshot ", refused);
   }
@@ -54,7 +58,10 @@ const index::Collection* ReadView::SeekCollection(std::string_view name) const {
 }
 
 absl::StatusOr<std::string> ReadView::ReadDocument(const index::DocumentRef& document) const {
-  return server::ReadDocument(*engine_->impl_->journal, document);
+  absl::StatusOr<index::StoredDocument> stored =
+      server::ReadDocument(*engine_->impl_->journal, document);
+  if (!stored.ok()) return stored.status();
+  return std::move(stored->bytes);
 }
 
 int64_t Engine::Impl::ClockMicros() const {
@@ -120,11 +127,14 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
   const index::LogIndex last = recovered->state->next_index() - 1;
   const uint64_t history = engine->options_.history_entries;
   engine->published_ = last;
-  engine->horizon_ = std::max(loaded > 0 ? loaded - 1 : 0, last > history ? last - history : 0);
+  // Before an erasure there are states that are not whole any more.
+  engine->horizon_ = std::max({loaded > 0 ? loaded - 1 : 0, last > history ? last - history : 0,
+                               recovered->state->newest_erasure()});
   engine->oldest_request_index_ = recovered->state->oldest_request_index();
   impl.published_log_root = recovered->log_tree.Root();
   impl.state = std::move(recovered->state);
   impl.memory_limit = std::make_unique<MemoryLimit>(engine->options_.memory_limit_bytes);
+  impl.pending_erasures = impl.state->pending_erasures();
   impl.log_tree = recovered->log_tree;
   impl.newest_snapshot_index = report->snapshot_index;
   const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
@@ -274,6 +284,11 @@ void Engine::CountJoined(uint64_t searches) const { impl_->searches_joined += se
 EngineStats Engine::stats() const {
   EngineStats stats;
   stats.entries_applied = impl_->entries_applied;
+  stats.erased_items = impl_->erased_items;
+  {
+    std::lock_guard lock(impl_->erasure_mutex);
+    stats.pending_erasures = impl_->pending_erasures.size();
+  }
   stats.records_written = impl_->records_written;
   stats.active_readers = impl_->readers.active();
   stats.searches = impl_->searches;

@@ -88,6 +88,8 @@ struct RecoveryReport {
   std::optional<index::LogIndex> snapshot_index;  // the snapshot that was loaded
   std::vector<std::string> refused_snapshots;     // newer ones, each with the reason
   uint64_t replayed_entries = 0;
+  // Effects that were taken from the log, since the content that they follow from was erased.
+  uint64_t given_effects = 0;
   Position position;
   index::Hash log_root{};
   std::string Describe() const;
@@ -117,8 +119,10 @@ struct EngineOptions {
 
 struct EngineStats {
   uint64_t entries_applied = 0;
-  uint64_t records_written = 0;  // inserted, updated and deleted
-  uint64_t queue_depth = 0;      // tasks
+  uint64_t pending_erasures = 0;  // entries whose content is still to be destroyed
+  uint64_t erased_items = 0;      // operations of the log whose content was destroyed
+  uint64_t records_written = 0;   // inserted, updated and deleted
+  uint64_t queue_depth = 0;       // tasks
   uint64_t queue_bytes = 0;
   uint64_t active_readers = 0;
   uint64_t searches = 0;
@@ -182,6 +186,14 @@ class Engine {
   // ran already.
   uint64_t WhenPublished(index::LogIndex index, std::function<void(bool)> callback);
   void CancelWait(uint64_t id);
+
+  // Whether content that entry `index` marked is still to be destroyed, and what the last attempt
+  // met, if it failed.
+  struct ErasureState {
+    bool pending = false;
+    absl::Status error;
+  };
+  ErasureState FindErasure(index::LogIndex index) const;
 
   // Exact k-NN for every query over one collection, on all search threads; blocks the calling
   // thread. `cancelled` (may be null) is asked between chunks of rows: CANCELLED.

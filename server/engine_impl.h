@@ -112,9 +112,20 @@ struct Engine::Impl {
   std::optional<index::LogIndex> newest_snapshot_index;
   int64_t newest_snapshot_micros = 0;
 
+  // Entries whose content is to be destroyed, and that are durable. Guarded by the mutex.
+  mutable std::mutex erasure_mutex;
+  std::condition_variable erasure_wanted;
+  std::vector<index::LogIndex> pending_erasures;
+  absl::Status erasure_error;
+  bool erasures_stopped = false;
+  std::atomic<uint64_t> erased_items{0};
+  // Whatever died at or before this index is freed.
+  std::atomic<index::LogIndex> reclaimed_through{0};
+
   std::thread applier;
   std::thread committer;
   std::thread notifier;
+  std::thread eraser;
   size_t stepped_reclaim_steps = 0;
 
   int64_t ClockMicros() const;
@@ -134,9 +145,23 @@ struct Engine::Impl {
   void HandleFindOutcome(EngineTask task, CommitGroup* group);
   void HandleSnapshot(EngineTask task, CommitGroup* group);
   void ApplyCommand(index::Command command, Engine::WriteCallback done, CommitGroup* group);
+  // Answers a request whose id entry `first` used: with its result, or that it was reused.
+  void AnswerRetry(index::LogIndex first, index::Command command, Engine::WriteCallback done,
+                   CommitGroup* group);
   // The result of an entry that is, or will then be, durable.
   absl::StatusOr<WriteResult> ReadResult(index::LogIndex index, bool duplicate) const;
   void Reclaim(size_t steps_max);
+
+  // Eraser: destroys what entries marked, behind them.
+  void EraserLoop();
+  void StopErasures();
+  bool ErasuresStopped() const;
+  void NoteErasure(index::LogIndex index);
+  absl::Status DestroyContent(const std::vector<index::LogIndex>& entries);
+  absl::Status WaitForMemory(index::LogIndex through);
+  absl::Status RunOnSnapshotter(std::function<absl::Status()> task);
+  absl::Status LogCompletion(index::LogIndex entry, uint64_t items, uint64_t snapshots);
+  void RaiseHorizon(index::LogIndex index);
 
   // Committer.
   void CommitterLoop();

@@ -33,9 +33,11 @@ void Engine::Impl::Start() {
   applier = std::thread([this] { ApplierLoop(); });
   committer = std::thread([this] { CommitterLoop(); });
   notifier = std::thread([this] { NotifierLoop(); });
+  eraser = std::thread([this] { EraserLoop(); });
 }
 
 void Engine::Impl::Close() {
+  StopErasures();
   {
     std::lock_guard lock(queue_mutex);
     closing = true;
@@ -211,11 +213,7 @@ void Engine::Impl::HandleWrite(EngineTask task, SpaceGrant* grant, CommitGroup* 
             });
         return;
       }
-      WriteResult result;
-      result.commit.outcome = index::Outcome::kRequestIdReused;
-      result.commit.index = result.commit.current = first;
-      task.done(result);
-      return;
+      return AnswerRetry(first, std::move(command), std::move(task.done), group);
     }
     const index::LogIndex oldest = state->oldest_request_index();
     if (header.known_index != 0 && header.known_index < oldest) {
@@ -256,10 +254,14 @@ void Engine::Impl::ApplyCommand(index::Command command, Engine::WriteCallback do
   group->bytes += group->entries.back().history.size() * kHistoryRowBytes;
   const index::CommitRecord& commit = applied.commit;
   group->records_written += commit.inserted_count + commit.updated_count + commit.deleted_count;
-  group->completions.push_back([commit, done = std::move(done)](const absl::Status& status) {
-    if (!status.ok()) return done(status);
-    done(WriteResult{commit, PositionOf(commit), false});
-  });
+  const bool erases =
+      !state->pending_erasures().empty() && state->pending_erasures().back() == commit.index;
+  group->completions.push_back(
+      [this, commit, erases, done = std::move(done)](const absl::Status& status) {
+        if (!status.ok()) return done(status);
+        if (erases) NoteErasure(commit.index);
+        done(WriteResult{commit, PositionOf(commit), false});
+      });
 }
 
 void Engine::Impl::HandleFindOutcome(EngineTask task, CommitGroup* group) {
@@ -285,6 +287,7 @@ void Engine::Impl::HandleSnapshot(EngineTask task, CommitGroup* group) {
   basis.state_root = state->state_root();
   basis.log_tree = log_tree;
   basis.requests = state->MakeRequestView();
+  basis.pending_erasures = state->pending_erasures();
   order->pin = readers.Take(basis.log_index, engine->published_.load());
   order->done = [this, done = std::move(task.snapshot_done)](absl::StatusOr<SnapshotInfo> info) {
     FinishSnapshot(std::move(info), done);
@@ -315,11 +318,13 @@ absl::StatusOr<WriteResult> Engine::Impl::ReadResult(index::LogIndex index, bool
 }
 
 void Engine::Impl::Reclaim(size_t steps_max) {
-  const index::LogIndex published = engine->published_.load();
   const index::LogIndex horizon = engine->horizon_.load();
-  const ReaderRegistry::Held held = readers.OldestHeld(published);
+  // Without any reader nobody can still have what was unlinked before this.
+  const ReaderRegistry::Held held = readers.OldestHeld(index::kNever);
   std::vector<std::unique_ptr<index::Collection>> garbage;
   state->Reclaim(std::min(horizon, held.at), held.began, steps_max, &garbage);
+  const index::LogIndex oldest = state->oldest_dead();
+  reclaimed_through = oldest == index::kNever ? state->next_index() - 1 : oldest - 1;
   if (garbage.empty()) return;
   auto shared =
       std::make_shared<std::vector<std::unique_ptr<index::Collection>>>(std::move(garbage));
@@ -408,9 +413,7 @@ std::vector<std::function<void(bool)>> Engine::Impl::Publish(const CommitGroup& 
   published_log_root = group.log_root;
   engine->published_.store(group.last_index);
   const uint64_t history = engine->options_.history_entries;
-  if (group.last_index > history) {
-    engine->horizon_.store(std::max(engine->horizon_.load(), group.last_index - history));
-  }
+  if (group.last_index > history) RaiseHorizon(group.last_index - history);
   const auto end = waiters.upper_bound(group.last_index);
   for (auto waiter = waiters.begin(); waiter != end; ++waiter) {
     reached.push_back(std::move(waiter->second.second));

@@ -67,17 +67,24 @@ absl::Status RestoreSnapshot(const std::string& snapshot_path, const EngineOptio
   }
   absl::StatusOr<VerifiedSnapshot> snapshot = OpenAndVerify(snapshot_path);
   if (!snapshot.ok()) return snapshot.status();
+  if (const uint64_t erased = snapshot->recovered.state->erased_records(); erased > 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        snapshot_path, ": the content of ", erased,
+        " of its records was erased after it was taken; restore from a newer snapshot"));
+  }
   const index::SnapshotManifest& manifest = snapshot->manifest;
   const std::string_view bytes = snapshot->file->bytes();
 
   std::vector<storage::CarriedItem> documents;
-  index::ForEachDocument(bytes, manifest,
-                         [&](const index::DocumentRef& document, std::string_view content) {
-                           std::string item(1, kCarriedDocument);
-                           item.append(content);
-                           documents.push_back({document.index, document.ordinal, std::move(item)});
-                           return true;
-                         });
+  index::ForEachDocument(
+      bytes, manifest,
+      [&](const index::DocumentRef& document, std::string_view content, const index::Salt* salt) {
+        std::string item(1, salt != nullptr ? kCarriedSaltedDocument : kCarriedDocument);
+        if (salt != nullptr) item.append(index::AsBytes(*salt));
+        item.append(content);
+        documents.push_back({document.index, document.ordinal, std::move(item)});
+        return true;
+      });
   size_t next = 0;
   auto journal = storage::Journal::Create(
       JournalOptions(options), storage::LogId{RandomLogId()}, manifest.log_index + 1,

@@ -76,6 +76,14 @@ Refusal RefusalOf(const CommitRecord& commit) {
       return {StatusCode::kResourceExhausted, "TOO_MANY_COLLECTIONS",
               absl::StrCat("there are ", index::kCollectionsMax, " collections already"), nullptr,
               false};
+    case Outcome::kOptionsMismatch:
+      return {
+          StatusCode::kAborted, "COLLECTION_CHANGED",
+          "the collection was dropped and created anew with other options while the request was "
+          "on its way; send it again under a new request_id"};
+    case Outcome::kNotErasable:
+      return {StatusCode::kFailedPrecondition, "COLLECTION_NOT_ERASABLE",
+              "the collection was not created as erasable"};
     case Outcome::kMalformed:
     case Outcome::kOk:
       break;

@@ -66,8 +66,26 @@ absl::StatusOr<LoggedEntry> DecodeEntry(const storage::LogId& log_id, LogIndex i
   return entry;
 }
 
-absl::Status ApplyEntry(const LoggedEntry& entry, Recovered* recovered) {
-  const index::ApplyResult result = recovered->state->Apply(entry.index, entry.command);
+// Where content has been erased, what follows from it is taken from the log.
+absl::StatusOr<index::ApplyResult> ApplyLogged(const LoggedEntry& entry,
+                                               index::StateMachine* state) {
+  if (!state->MeetsErased(entry.command)) return state->Apply(entry.index, entry.command);
+  index::LoggedResult logged;
+  const auto commit = index::DecodeCommitRecord(entry.commit);
+  auto effects = index::DecodeEffects(entry.effects);
+  if (!commit.has_value() || !effects.has_value()) {
+    return Damaged(entry.index, "its commit record or its effects are malformed");
+  }
+  logged.commit = *commit;
+  logged.effects = *std::move(effects);
+  return state->Replay(entry.index, entry.command, logged);
+}
+
+absl::Status ApplyEntry(const LoggedEntry& entry, Recovered* recovered, RecoveryReport* report) {
+  const absl::StatusOr<index::ApplyResult> applied = ApplyLogged(entry, recovered->state.get());
+  if (!applied.ok()) return applied.status();
+  const index::ApplyResult& result = *applied;
+  report->given_effects += result.given_count;
   if (index::EncodeCommitRecord(result.commit) != entry.commit) {
     return Damaged(entry.index, "applying it gives another commit record than the log holds");
   }
@@ -141,12 +159,14 @@ absl::Status CheckDocuments(const storage::SnapshotFile& file,
   for (const index::Collection* collection = state.SeekCollection({}, n); collection != nullptr;
        collection = state.SeekCollection(collection->name() + '\0', n)) {
     for (const auto* node = collection->records().First(); node != nullptr; node = node->Next()) {
-      const index::DocumentRef* document = node->payload.newest.Get()->document();
+      const index::RecordVersion* version = node->payload.newest.Get();
+      const index::DocumentRef* document = version->erased() ? nullptr : version->document();
       if (document != nullptr) expected.push_back(*document);
     }
   }
   const bool good = index::ForEachDocument(
-      file.bytes(), manifest, [&](const index::DocumentRef& document, std::string_view) {
+      file.bytes(), manifest,
+      [&](const index::DocumentRef& document, std::string_view, const index::Salt*) {
         if (expected.empty() || expected.front().index != document.index ||
             expected.front().ordinal != document.ordinal ||
             expected.front().part != document.part) {
@@ -191,6 +211,12 @@ index::LogId RandomLogId() {
   index::LogId id;
   if (RAND_bytes(id.data(), static_cast<int>(id.size())) != 1) std::abort();
   return id;
+}
+
+index::Salt RandomSalt() {
+  index::Salt salt;
+  if (RAND_bytes(salt.data(), static_cast<int>(salt.size())) != 1) std::abort();
+  return salt;
 }
 
 uint64_t SeedOf(const index::LogId& log_id) {
@@ -317,7 +343,7 @@ absl::Status Replay(const storage::Journal& journal, uint64_t history_entries,
   });
   std::vector<std::unique_ptr<index::Collection>> garbage;
   while (std::optional<LoggedEntry> entry = queue.Pop()) {
-    status = ApplyEntry(*entry, recovered);
+    status = ApplyEntry(*entry, recovered, report);
     if (status.ok()) status = CheckWatermark(journal, recovered->log_tree);
     if (!status.ok()) break;
     ++report->replayed_entries;

@@ -29,6 +29,10 @@ struct Recovered {
 // The leading byte of a carried document: an item row of a log that continues a snapshot, holding a
 // document of an entry below its base. No operation has this kind. FROZEN: on disk.
 inline constexpr char kCarriedDocument = '\xd0';
+// The same from an erasable collection: the salt of the document's part follows.
+inline constexpr char kCarriedSaltedDocument = '\xd1';
+// What is left of one that was erased.
+inline constexpr char kCarriedErased = '\xd2';
 
 // Reads and checks a whole snapshot: section digests, content, roots; documents only if asked.
 absl::StatusOr<Recovered> LoadSnapshot(const storage::SnapshotFile& file,
@@ -74,6 +78,8 @@ std::string SnapshotDirectory(const std::string& data_directory);
 int64_t SystemClockMicros();
 
 index::LogId RandomLogId();
+// From the operating system's generator.
+index::Salt RandomSalt();
 uint64_t SeedOf(const index::LogId& log_id);
 std::string Hex(std::span<const uint8_t> bytes);
 

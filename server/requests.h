@@ -30,6 +30,7 @@ struct CollectionShape {
   uint32_t dimension = 0;
   index::Metric metric = index::Metric::kL2;
   index::LogIndex born = 0;
+  bool erasable = false;
 };
 // Nothing where there is no such collection now.
 using CollectionLookup = std::function<std::optional<CollectionShape>(std::string_view name)>;

@@ -12,6 +12,7 @@
 #include "server/filter_wire.h"
 #include "server/limits.h"
 #include "server/quote.h"
+#include "server/recovery.h"
 #include "server/requests.h"
 
 namespace stele::server {
@@ -23,7 +24,7 @@ using index::OperationKind;
 struct Target {
   const char* name = "";
   OperationKind kind = OperationKind::kContinuation;
-  const std::string* id = nullptr;  // null for delete_by_filter
+  const std::string* id = nullptr;  // null for those by filter
 };
 
 Target TargetOf(const v1::Operation& operation) {
@@ -39,6 +40,10 @@ Target TargetOf(const v1::Operation& operation) {
       return {"delete_record", OperationKind::kDelete, &operation.delete_record().id()};
     case v1::Operation::kDeleteByFilter:
       return {"delete_by_filter", OperationKind::kDeleteByFilter, nullptr};
+    case v1::Operation::kErase:
+      return {"erase", OperationKind::kErase, &operation.erase().id()};
+    case v1::Operation::kEraseByFilter:
+      return {"erase_by_filter", OperationKind::kEraseByFilter, nullptr};
     case v1::Operation::KIND_NOT_SET:
       break;
   }
@@ -63,8 +68,12 @@ class Drafter {
                              index::Operation* operation);
   absl::Status ConvertUpdate(const v1::UpdateAttributes& update, const std::string& path,
                              index::Operation* operation);
-  absl::Status ConvertDeleteByFilter(const v1::DeleteByFilter& deletion, const std::string& path,
-                                     index::Operation* operation);
+  // DeleteByFilter and EraseByFilter.
+  template <typename ByFilter>
+  absl::Status ConvertByFilter(const ByFilter& deletion, const std::string& path,
+                               index::Operation* operation);
+  absl::Status ConvertContent(const v1::Operation& wire, const std::string& path,
+                              index::Operation* operation);
   const std::optional<CollectionShape>& Find(const std::string& name);
 
   const v1::WriteRequest& request_;
@@ -86,9 +95,9 @@ const std::optional<CollectionShape>& Drafter::Find(const std::string& name) {
 absl::Status Drafter::CheckPrecondition(const v1::Operation& wire, const std::string& path) const {
   if (!wire.has_precondition()) return absl::OkStatus();
   const std::string field = absl::StrCat(path, ".precondition");
-  if (wire.has_delete_by_filter()) {
+  if (const Target target = TargetOf(wire); target.id == nullptr) {
     return BadField("PRECONDITION_INVALID", field,
-                    "delete_by_filter takes none; see expected_state_index");
+                    absl::StrCat(target.name, " takes none; see expected_state_index"));
   }
   switch (wire.precondition().kind_case()) {
     case v1::Precondition::kMustNotExist:
@@ -113,7 +122,7 @@ absl::Status Drafter::CheckOperation(const v1::Operation& wire, const std::strin
   if (target.id == nullptr) {
     if (request_.operations_size() > 1) {
       return BadField("MUST_STAND_ALONE", absl::StrCat(path, ".", target.name),
-                      "delete_by_filter must be the only operation of its request");
+                      absl::StrCat(target.name, " must be the only operation of its request"));
     }
   } else {
     status = CheckRecordId(*target.id, absl::StrCat(path, ".", target.name, ".id"));
@@ -200,8 +209,9 @@ absl::Status Drafter::ConvertUpdate(const v1::UpdateAttributes& update, const st
       {{"limit", absl::StrCat(index::kAttributesMax)}});
 }
 
-absl::Status Drafter::ConvertDeleteByFilter(const v1::DeleteByFilter& deletion,
-                                            const std::string& path, index::Operation* operation) {
+template <typename ByFilter>
+absl::Status Drafter::ConvertByFilter(const ByFilter& deletion, const std::string& path,
+                                      index::Operation* operation) {
   absl::StatusOr<index::Filter> filter =
       ConvertFilter(deletion.filter(), absl::StrCat(path, ".filter"));
   if (!filter.ok()) return filter.status();
@@ -233,8 +243,24 @@ absl::Status Drafter::Convert(const v1::Operation& wire, const std::string& path
     operation->precondition.kind = index::Precondition::Kind::kExpectedVersion;
     operation->precondition.version = wire.precondition().expected_version();
   }
-  const std::string inner = absl::StrCat(path, ".", target.name);
-  switch (target.kind) {
+  const CollectionShape& shape = *Find(wire.collection());
+  const bool erases =
+      target.kind == OperationKind::kErase || target.kind == OperationKind::kEraseByFilter;
+  if (erases && !shape.erasable) {
+    doubt_ = WriteDraft::Doubt{shape.born};
+    return MakeError(absl::StatusCode::kFailedPrecondition, "COLLECTION_NOT_ERASABLE",
+                     absl::StrCat(path, ": collection ", Quote(wire.collection()),
+                                  " was not created as erasable"));
+  }
+  operation->salted = target.kind == OperationKind::kEraseByFilter ||
+                      (shape.erasable && index::TakesSalt(target.kind));
+  if (operation->salted) operation->salt = RandomSalt();
+  return ConvertContent(wire, absl::StrCat(path, ".", target.name), operation);
+}
+
+absl::Status Drafter::ConvertContent(const v1::Operation& wire, const std::string& inner,
+                                     index::Operation* operation) {
+  switch (operation->kind) {
     case OperationKind::kUpsert:
       return ConvertRecord(wire.upsert(), inner, operation);
     case OperationKind::kInsert:
@@ -242,7 +268,9 @@ absl::Status Drafter::Convert(const v1::Operation& wire, const std::string& path
     case OperationKind::kUpdateAttributes:
       return ConvertUpdate(wire.update_attributes(), inner, operation);
     case OperationKind::kDeleteByFilter:
-      return ConvertDeleteByFilter(wire.delete_by_filter(), inner, operation);
+      return ConvertByFilter(wire.delete_by_filter(), inner, operation);
+    case OperationKind::kEraseByFilter:
+      return ConvertByFilter(wire.erase_by_filter(), inner, operation);
     default:
       return absl::OkStatus();
   }

@@ -36,6 +36,7 @@ constexpr MethodRule kRules[] = {
     {"GetLogInclusionProof", Role::kAuditor},
     {"GetLogConsistencyProof", Role::kAuditor},
     {"GetRecordProof", Role::kAuditor},
+    {"GetErasureCertificate", Role::kAuditor},
     {"ReadLog", Role::kAuditor},
 };
 

@@ -6,21 +6,29 @@
 
 namespace stele::server {
 
-absl::StatusOr<std::string> ReadDocument(const storage::Journal& journal,
-                                         const index::DocumentRef& document) {
+absl::StatusOr<index::StoredDocument> ReadDocument(const storage::Journal& journal,
+                                                   const index::DocumentRef& document) {
   absl::StatusOr<std::string> item = journal.ReadItem(document.index, document.ordinal);
-  if (!item.ok()) return item;
-  std::string bytes;
-  if (!item->empty() && item->front() == kCarriedDocument) {
-    bytes = item->substr(1);
+  if (!item.ok()) return item.status();
+  index::StoredDocument stored;
+  bool salted = false;
+  if (item->starts_with(kCarriedDocument)) {
+    stored.bytes = item->substr(1);
+  } else if (item->starts_with(kCarriedSaltedDocument)) {
+    salted = true;
+    index::Decoder decoder(std::string_view(*item).substr(1));
+    stored.salt = decoder.Digest();
+    stored.bytes = std::string(decoder.Raw(decoder.remaining()));
   } else if (auto operation = index::DecodeOperation(*item)) {
-    bytes = std::move(operation->document);
+    salted = operation->salted;
+    if (salted) stored.salt = index::PartSalt(operation->salt, index::PartKind::kDocument);
+    stored.bytes = std::move(operation->document);
   }
-  if (index::DocumentPart(bytes) != document.part) {
+  if (index::DocumentPart(stored.bytes, salted ? &stored.salt : nullptr) != document.part) {
     return absl::DataLossError(absl::StrCat("item ", document.ordinal, " of entry ", document.index,
                                             " does not hold the document that its record names"));
   }
-  return bytes;
+  return stored;
 }
 
 Snapshotter::Snapshotter(const index::StateMachine* state, const storage::Journal* journal,
@@ -93,10 +101,10 @@ absl::StatusOr<SnapshotInfo> Snapshotter::Write(const Order& order) {
         status = (*writer)->Append(bytes);
         return status.ok();
       },
-      [&](const index::DocumentRef& document, std::string* bytes) {
-        absl::StatusOr<std::string> read = ReadDocument(*journal_, document);
+      [&](const index::DocumentRef& document, index::StoredDocument* stored) {
+        absl::StatusOr<index::StoredDocument> read = ReadDocument(*journal_, document);
         status = read.status();
-        if (read.ok()) *bytes = *std::move(read);
+        if (read.ok()) *stored = *std::move(read);
         return status.ok();
       },
       &manifest);

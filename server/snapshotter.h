@@ -64,7 +64,7 @@ class Snapshotter {
 };
 
 // Reads a document from the item row that holds it, and compares it with its part hash.
-absl::StatusOr<std::string> ReadDocument(const storage::Journal& journal,
-                                         const index::DocumentRef& document);
+absl::StatusOr<index::StoredDocument> ReadDocument(const storage::Journal& journal,
+                                                   const index::DocumentRef& document);
 
 }  // namespace stele::server

@@ -46,7 +46,7 @@ CollectionLookup NewestCollections::Lookup() const {
     const index::Collection* collection = view_->FindCollection(name);
     if (collection == nullptr) return std::nullopt;
     return CollectionShape{collection->config().dimension, collection->config().metric,
-                           collection->born()};
+                           collection->born(), collection->config().erasable};
   };
 }
 

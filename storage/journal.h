@@ -46,6 +46,13 @@ namespace stele::storage {
 class DirectoryLock;
 class RowDb;
 
+// What an item row is to hold from now on.
+struct ItemRewrite {
+  uint64_t index = 0;
+  uint32_t ordinal = 0;
+  std::string bytes;
+};
+
 // Nodes of the tree over the log that the entry completes. They follow from the entries; kept so
 // that proofs need not compute them anew.
 struct TileWrite {
@@ -210,6 +217,18 @@ class Journal {
   absl::Status WriteHistory(std::span<const HistoryRow> rows);
   // Durably, with all rows written before. Errors as WriteTiles.
   absl::Status MarkHistoryComplete();
+
+  // Replaces the bytes of item rows that are there, in one atomic, synced batch; readers see the
+  // old ones or the new. What the files still hold of the old ones goes with PurgeItems. Errors:
+  // FAILED_PRECONDITION (read-only), INVALID_ARGUMENT (over the limit of an append), and as for
+  // Append, poisoning included.
+  absl::Status RewriteItems(std::span<const ItemRewrite> rewrites);
+  // Makes every file that may hold what rows of entries from..to_inclusive held before they were
+  // rewritten disappear: flushes, compacts those rows, and waits until the old files are removed,
+  // readers of them gone. `stopped` (may be null) is asked meanwhile: CANCELLED. Errors as for
+  // Settle.
+  absl::Status PurgeItems(uint64_t from, uint64_t to_inclusive,
+                          const std::function<bool()>& stopped);
 
   // Reads from..to_inclusive in order, with readahead, every row checked. from > to_inclusive reads
   // nothing. Errors: OUT_OF_RANGE (not inside base_index..end_index), DATA_LOSS (after the callback

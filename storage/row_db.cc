@@ -98,6 +98,7 @@ absl::StatusOr<std::unique_ptr<RowDb>> RowDb::Open(const std::string& path,
   std::unique_ptr<RowDb> rows(new RowDb(path));
   rows->env_ = rocksdb::NewCompositeEnv(OrDefault(std::move(file_system)));
   const std::shared_ptr<rocksdb::Cache> cache = rocksdb::NewLRUCache(kBlockCacheBytes);
+  rows->cache_ = cache;
   std::vector<rocksdb::ColumnFamilyDescriptor> families = {
       {rocksdb::kDefaultColumnFamilyName, FamilyOptions(cache, rocksdb::kNoCompression)},
       {kEntriesFamily, FamilyOptions(cache, rocksdb::kZSTD)},

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "rocksdb/cache.h"
 #include "rocksdb/db.h"
 #include "rocksdb/env.h"
 #include "rocksdb/file_system.h"
@@ -55,6 +56,9 @@ class RowDb {
   // The highest entry index; nullopt if there is no entry.
   absl::StatusOr<std::optional<uint64_t>> LastEntryIndex() const;
 
+  // Forgets the blocks of files that nobody is reading.
+  void DropCache() { cache_->EraseUnRefEntries(); }
+
   // Makes everything written so far durable in sorted files.
   absl::Status Flush();
 
@@ -63,6 +67,7 @@ class RowDb {
 
   const std::string path_;
   std::unique_ptr<rocksdb::Env> env_;
+  std::shared_ptr<rocksdb::Cache> cache_;
   std::unique_ptr<rocksdb::DB> db_;
   rocksdb::ColumnFamilyHandle* meta_ = nullptr;
   rocksdb::ColumnFamilyHandle* entries_ = nullptr;

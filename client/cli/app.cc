@@ -74,6 +74,7 @@ std::unique_ptr<CLI::App> BuildApp(Context* context) {
   AddCollectionCommands(app.get(), context);
   AddTransferCommands(app.get(), context);
   AddWriteCommands(app.get(), context);
+  AddErasureCommands(app.get(), context);
   AddReadCommands(app.get(), context);
   AddSearchCommand(app.get(), context);
   AddAuditCommands(app.get(), context);

@@ -4,6 +4,7 @@
 #include "client/cli/table.h"
 #include "index/codec.h"
 #include "index/commit_record.h"
+#include "index/erasure_text.h"
 #include "index/log_proof.h"
 #include "index/record_proof.h"
 #include "server/signing.h"
@@ -174,6 +175,38 @@ absl::StatusOr<Verified> ReportRecord(const std::string& bytes, const VerifyInpu
   return verified;
 }
 
+absl::StatusOr<Verified> ReportErasure(const std::string& bytes, const index::VerifierKey& key) {
+  std::string error;
+  const auto note = index::ParseNote(bytes, &error);
+  if (!note.has_value()) return Failed(absl::StrCat("the certificate, ", error));
+  if (index::EncodeNote(*note) != bytes) return Failed("the certificate is not in its one form");
+  const absl::Status is_signed = server::VerifyNote(*note, key);
+  if (!is_signed.ok()) return Failed(is_signed.message());
+  const auto certificate = index::ParseErasureText(note->text, &error);
+  if (!certificate.has_value()) return Failed(absl::StrCat("the certificate, ", error));
+  if (certificate->origin != key.name) {
+    return Failed("the certificate, line 2: it is of another log than the key");
+  }
+  Verified verified;
+  verified.json["verified"] = "erasure certificate";
+  verified.json["entry"] = certificate->entry;
+  verified.json["completed"] = certificate->completed;
+  verified.json["operations"] = certificate->items_count;
+  verified.json["snapshots"] = certificate->snapshots_count;
+  verified.json["records"] = Json::array();
+  for (const index::Hash& record : certificate->records) {
+    verified.json["records"].push_back(Hex(std::string(index::AsBytes(record))));
+  }
+  const index::Checkpoint log{certificate->origin, certificate->size, certificate->root};
+  verified.json["checkpoint"] = CheckpointToJson(log);
+  verified.text = absl::StrCat(
+      "VERIFIED: the key states that what entry ", certificate->entry, " marked of ",
+      certificate->records.size(), " records was destroyed in ", certificate->items_count,
+      " operations of the log and ", certificate->snapshots_count, " snapshots, and that entry ",
+      certificate->completed, " says so\n", CheckpointToText(log));
+  return verified;
+}
+
 }  // namespace
 
 absl::StatusOr<index::Checkpoint> VerifyCheckpoint(const std::string& note,
@@ -213,6 +246,7 @@ absl::StatusOr<Verified> VerifyProof(const std::string& bytes, const VerifyInput
   if (first == index::kInclusionHeader) return ReportEntry(bytes, inputs.key);
   if (first == index::kConsistencyHeader) return ReportExtension(bytes, inputs);
   if (first == index::kRecordProofHeader) return ReportRecord(bytes, inputs);
+  if (first == index::kErasureHeader) return ReportErasure(bytes, inputs.key);
   const auto checkpoint = VerifyCheckpoint(bytes, inputs.key);
   if (!checkpoint.ok()) return checkpoint.status();
   Verified verified;

@@ -68,6 +68,15 @@ absl::Status RunProveConsistency(Context& context, const AuditOptions& options) 
   return Deliver(response->text(), options);
 }
 
+absl::Status RunCertificate(Context& context, const AuditOptions& options) {
+  // The client asks again while the content is being destroyed.
+  absl::StatusOr<Client> client = context.Connect(absl::Seconds(60));
+  if (!client.ok()) return client.status();
+  const auto response = client->ErasureCertificate(options.index);
+  if (!response.ok()) return response.status();
+  return Deliver(response->text(), options);
+}
+
 absl::Status RunProveRecord(Context& context, const AuditOptions& options) {
   absl::StatusOr<Client> client = context.Connect();
   if (!client.ok()) return client.status();
@@ -250,6 +259,12 @@ void AddAuditCommands(CLI::App* app, Context* context) {
   record->add_flag("--commitment-only", options->commitment_only, "Leave the content out");
   record->add_option("--out", options->out, "File to write (default: standard output)");
   SetAuditRun(record, context, options, RunProveRecord);
+
+  CLI::App* certificate =
+      AddCommand(audit, "certificate", "Signed statement that an erasure is complete");
+  certificate->add_option("INDEX", options->index, "Log index of the erasure")->required();
+  certificate->add_option("--out", options->out, "File to write (default: standard output)");
+  SetAuditRun(certificate, context, options, RunCertificate);
 
   CLI::App* verify = AddCommand(audit, "verify", "Check a checkpoint or a proof, offline");
   verify->add_option("FILE", options->file, "The checkpoint or proof")->required();

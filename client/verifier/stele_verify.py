@@ -190,8 +190,8 @@ class VerifierKey:
             refuse("the key: its id does not fit its name and key")
 
 
-def read_checkpoint(note, key, what="the checkpoint"):
-    """(number of entries, root) of a signed note, whose signature by the key is checked."""
+def read_note(note, key, what):
+    """The lines of the text of a signed note, whose signature by the key is checked."""
     if len(note) > 65536:
         refuse(f"{what}: it is longer than a signed note")
     lines = Lines(note, what)
@@ -219,6 +219,12 @@ def read_checkpoint(note, key, what="the checkpoint"):
             good = True
     if not good:
         refuse(f"{what}: no signature of the trusted key {key.text.decode()}")
+    return text
+
+
+def read_checkpoint(note, key, what="the checkpoint"):
+    """(number of entries, root) of a signed note, whose signature by the key is checked."""
+    text = read_note(note, key, what)
     if len(text) != 3:
         refuse(f"{what}: its text has {len(text)} lines, a checkpoint has 3")
     if text[0] != key.name:
@@ -317,6 +323,28 @@ def verify_inclusion(data, key, what="the inclusion proof"):
     if commit["index"] != index:
         refuse(f"{what}, line 2: it is the commit record of another entry")
     return commit, size
+
+
+def verify_certificate(data, key):
+    """What an erasure certificate says; the signature is checked."""
+    what = "the certificate"
+    text = read_note(data, key, what)
+    lines = Lines(b"".join(line + b"\n" for line in text), what)
+    lines.next()
+    if lines.field(b"log") != key.name:
+        refuse(f"{what}, line 2: it is of another log than the key")
+    found = {word: decimal(lines.field(word.encode()), lines.where())
+             for word in ("entry", "completed", "operations", "snapshots")}
+    found["records"] = []
+    while lines.next_is(b"record "):
+        found["records"].append(digest_of(lines.field(b"record"), lines.where()))
+    if found["records"] != sorted(set(found["records"])):
+        refuse(f"{what}: the records are not in order")
+    found["size"], found["root"] = decimal(lines.field(b"size"), lines.where()), None
+    found["root"] = digest_of(lines.field(b"root"), lines.where())
+    if lines.rest() or not found["entry"] < found["completed"] < found["size"]:
+        refuse(f"{what}: the entries are not in this order in this log")
+    return found
 
 
 def verify_consistency(data, key, old_note):
@@ -532,7 +560,11 @@ def is_normalized(vector):
 
 
 UPSERT, INSERT, UPDATE, DELETE, DELETE_BY_FILTER, CREATE, DROP, GENESIS, RESTORE, UPGRADE, SEALED = range(1, 12)
-CREATE_WITH_OPTIONS = 13
+CREATE_WITH_OPTIONS, ERASE, ERASE_BY_FILTER, ERASURE_COMPLETED = 13, 18, 19, 20
+# What erasable collections write: the same kinds, with a salt.
+SALTED = {14: UPSERT, 15: INSERT, 16: UPDATE, 17: DELETE_BY_FILTER, ERASE_BY_FILTER: ERASE_BY_FILTER}
+RECORD_KINDS = (UPSERT, INSERT, UPDATE, DELETE, ERASE)
+BY_FILTER = (DELETE_BY_FILTER, ERASE_BY_FILTER)
 
 
 def config_of(decoder, with_options):
@@ -548,17 +580,32 @@ def config_of(decoder, with_options):
 
 def operation_of(data, what):
     decoder = Decoder(data, what)
-    op = {"kind": decoder.u8()}
-    kind = op["kind"]
-    op["collection"] = decoder.text(128, 1 if kind <= DROP or kind == CREATE_WITH_OPTIONS else 0)
-    if kind in (GENESIS, RESTORE, UPGRADE, SEALED) and op["collection"]:
+    first = decoder.u8()
+    form, erased = first & 0x7f, first >= 0x80
+    salted, kind = form in SALTED, SALTED.get(form, form)
+    op = {"kind": kind, "salted": salted, "erased": erased}
+    if erased and not salted:
+        decoder.fail("an unknown operation")
+    op["collection"] = decoder.text(128, 1 if kind <= DROP or form in (13, ERASE, ERASE_BY_FILTER) else 0)
+    if kind in (GENESIS, RESTORE, UPGRADE, SEALED, ERASURE_COMPLETED) and op["collection"]:
         decoder.fail("it names a collection")
-    if UPSERT <= kind <= DELETE:
+    if kind in BY_FILTER:
+        op["limit"] = decoder.u32()
+        if not 1 <= op["limit"] <= 10000:
+            decoder.fail("the limit is out of range")
+    if kind in RECORD_KINDS:
         op["precondition"], op["version"] = decoder.u8(), decoder.u64()
         if op["precondition"] > 2 or (op["precondition"] != 2 and op["version"] != 0):
             decoder.fail("an unknown precondition")
         op["id"] = decoder.text(256, 1)
-    head = decoder.offset
+    head = bytes([form]) + data[1:decoder.offset]
+    if erased:
+        op["commitment"] = digest = decoder.digest()
+        decoder.end()
+        op["item"] = H(0x12, head, digest)
+        return op
+    op["salt"] = salt = decoder.raw(32) if salted else None
+    content = decoder.offset
     if kind in (UPSERT, INSERT):
         dimension = decoder.u32()
         if not 1 <= dimension <= 32768:
@@ -567,9 +614,9 @@ def operation_of(data, what):
         check_admitted(decoder, op["vector"])
         op["attributes"], document = decoder.sized(65536), decoder.sized(1 << 20)
         attributes_of(op["attributes"], what)
-        op["document"] = H(0x10, b"\x04", document) if document else None
-        op["commitment"] = record_commitment(op["id"], op["vector"], op["attributes"], op["document"])
-        op["item"] = H(0x12, data[:head], op["commitment"])
+        op["document"] = part_hash(4, document, part_salt(salt, 4)) if document else None
+        op["commitment"] = record_commitment(op["id"], op["vector"], op["attributes"], op["document"], salt)
+        op["item"] = H(0x12, head, op["commitment"])
     elif kind == UPDATE:
         op["set"], count = decoder.sized(65536), decoder.u32()
         attributes_of(op["set"], what)
@@ -578,11 +625,10 @@ def operation_of(data, what):
         op["removed"] = [decoder.text(128, 1) for _ in range(count)]
         if op["removed"] != sorted(set(op["removed"])):
             decoder.fail("names are not in order")
-    elif kind == DELETE_BY_FILTER:
-        op["limit"] = decoder.u32()
-        if not 1 <= op["limit"] <= 10000:
-            decoder.fail("the limit is out of range")
+    elif kind in BY_FILTER:
         op["filter"] = filter_of(decoder, 1, [1024])
+    elif kind == ERASURE_COMPLETED:
+        op["index"], op["items"], op["snapshots"] = decoder.u64(), decoder.u64(), decoder.u64()
     elif kind in (CREATE, CREATE_WITH_OPTIONS):
         op["config"], op["kind"] = config_of(decoder, kind == CREATE_WITH_OPTIONS), CREATE
     elif kind in (GENESIS, UPGRADE):
@@ -592,17 +638,34 @@ def operation_of(data, what):
         op["index"], op["log_root"], op["snapshot"] = decoder.u64(), decoder.digest(), decoder.digest()
     elif kind == SEALED:
         op["index"], op["snapshot"] = decoder.u64(), decoder.digest()
-    elif kind != DELETE and kind != DROP:
+    elif kind not in (DELETE, DROP, ERASE):
         decoder.fail("an unknown operation")
     decoder.end()
+    if salted:
+        op.setdefault("item", H(0x12, head, H(0x17, salt, data[content:])))
     op.setdefault("item", H(0x12, data))
     return op
 
 
-def record_commitment(record_id, vector, attributes, document):
-    parts = [H(0x10, b"\x01", record_id), H(0x10, b"\x02", struct.pack(f"<{len(vector)}i", *vector))]
-    if attributes:
-        parts += [H(0x10, b"\x03", sized(name), entry[2]) for name, entry in attributes_of(attributes, "attributes")]
+def part_salt(salt, kind, name=b""):
+    """The salt of one part; None where the collection is not erasable."""
+    return None if salt is None else H(0x18, salt, bytes([kind]), name)
+
+
+def part_hash(kind, data, salt):
+    return H(0x10, bytes([kind]), data) if salt is None else H(0x19, bytes([kind]), salt, data)
+
+
+def part_salts(salt, pairs):
+    return [part_salt(salt, 1), part_salt(salt, 2)] + [part_salt(salt, 3, name) for name, _ in pairs]
+
+
+def record_commitment(record_id, vector, attributes, document, salt=None, salts=None):
+    """salt: the record's, or None. salts: instead of it those of its parts."""
+    pairs = attributes_of(attributes, "attributes")
+    salts = part_salts(salt, pairs) if salts is None else salts
+    parts = [part_hash(1, record_id, salts[0]), part_hash(2, struct.pack(f"<{len(vector)}i", *vector), salts[1])]
+    parts += [part_hash(3, sized(name) + entry[2], own) for (name, entry), own in zip(pairs, salts[2:])]
     if document is not None:
         parts.append(document)
     return merkle(0x11, parts)
@@ -639,7 +702,7 @@ def decode_commit(data, what):
         commit[name] = decoder.u64()
     commit["more"], commit["state_index"] = decoder.bool(), decoder.u64()
     commit["effects_root"], commit["state_root"] = decoder.digest(), decoder.digest()
-    if commit["outcome"] > 14:
+    if commit["outcome"] > 16:
         decoder.fail("an unknown outcome")
     decoder.end()
     return commit
@@ -769,8 +832,14 @@ def verify_record(data, key, document):
         pairs = attributes_of(attributes, f"{lines.where()}, attributes")
         part = lines.field(b"document")
         part = None if part == b"none" else digest_of(part, lines.where())
+        salts = [None] * (2 + len(pairs))
+        if config[4]:
+            raw_salts = unbase64(lines.field(b"salts"), lines.where())
+            if len(raw_salts) != 32 * len(salts):
+                refuse(f"{lines.where()}: it is not a salt for each part")
+            salts = [raw_salts[i:i + 32] for i in range(0, len(raw_salts), 32)]
         content = (struct.unpack(f"<{config[0]}i", raw), pairs, part)
-        if record_commitment(record_id, content[0], attributes, part) != commitment:
+        if record_commitment(record_id, content[0], attributes, part, salts=salts) != commitment:
             refuse(f"{what}: the content is not that of the record's commitment")
     if config is not None:
         path = read_path(lines, b"record-path")
@@ -787,6 +856,8 @@ def verify_record(data, key, document):
     if document is not None:
         if content is None:
             refuse(f"{what}: it carries no content to compare the document with")
+        if config[4]:
+            refuse(f"{what}: the hash of a document in an erasable collection is salted, and cannot be compared")
         if (H(0x10, b"\x04", document) if document else None) != content[2]:
             refuse(f"{what}: the document is not the one of the record")
     return {"collection": collection, "id": record_id, "exists": commitment is not None,
@@ -797,14 +868,16 @@ def verify_record(data, key, document):
 
 HORIZON = 262144
 OK, NO_COLLECTION, COLLECTION_EXISTS, RECORD_EXISTS, NO_RECORD, PRECONDITION, STATE_INDEX, DIMENSION, NOT_NORMALIZED, \
-    TOO_OLD, DUPLICATE, REUSED, ATTRIBUTES, COLLECTIONS, MALFORMED = range(15)
+    TOO_OLD, DUPLICATE, REUSED, ATTRIBUTES, COLLECTIONS, MALFORMED, OPTIONS, NOT_ERASABLE = range(17)
 
 
 class Collection:
     def __init__(self, config, born):
         self.config, self.born, self.state_index = config, born, born
         self.tree = SparseTree()
-        self.records = {}  # id -> (version, vector, attributes, document part or None, place of the document)
+        # id -> (version, vector, attributes, document part or None, place of the document, salt or None);
+        # of a record whose content was erased the vector and the attributes are None
+        self.records = {}
 
     def value(self):
         return collection_value(self.config, self.tree.root())
@@ -826,6 +899,9 @@ class Machine:
         self.tree = SparseTree()
         self.requests = {}     # request key -> (index, body)
         self.remembered = deque()  # (index, request key or None), the oldest first
+        self.pending = []  # erasures that no entry says are complete
+        self.logged = None  # of an entry that is applied: its commit record and its record effects
+        self.given = 0  # effects that were taken from the log, since their content was erased
 
     def compute_root(self):
         self.state_root = H(0x25, u32(self.rules), self.tree.root())
@@ -839,8 +915,10 @@ class Machine:
         if key is not None:
             self.requests[key] = (index, body)
 
-    def apply(self, index, header, operations, command):
-        """The commit record and the effects of an entry."""
+    def apply(self, index, header, operations, command, logged=None):
+        """The commit record and the effects of an entry. logged: what the log says of them, for what follows
+        from content that has been erased: (commit record, effects)."""
+        self.logged = (logged[0], {k: v for kind, k, v in logged[1] if kind == 1}) if logged else None
         commit = {"index": index, "command": command, "outcome": OK, "failed": 0, "current": 0, "more": False}
         commit.update((name, 0) for name in COUNTS)
         effects = []
@@ -851,7 +929,13 @@ class Machine:
         try:
             self.check_request(index, header, key, body)
             self.check_shape(operations)
+            if any(op["erased"] for op in operations) and self.logged is None:
+                raise Rejected(MALFORMED)
             self.execute(index, operations, commit, effects)
+            if operations[0]["kind"] == ERASURE_COMPLETED:
+                self.pending = [p for p in self.pending if p != operations[0]["index"]]
+            elif any(op["kind"] in (ERASE, ERASE_BY_FILTER) for op in operations):
+                self.pending.append(index)
         except Rejected as rejected:
             effects = []
             commit["outcome"], commit["current"] = rejected.outcome, rejected.current
@@ -880,15 +964,15 @@ class Machine:
     def check_shape(operations):
         if len(operations) > 1:
             places = [(op["collection"], op.get("id")) for op in operations]
-            if any(op["kind"] > DELETE for op in operations) or len(set(places)) != len(places):
+            if any(op["kind"] not in RECORD_KINDS for op in operations) or len(set(places)) != len(places):
                 raise Rejected(MALFORMED)
 
     def execute(self, index, operations, commit, effects):
         op = operations[0]
         kind = op["kind"]
-        if kind <= DELETE:
+        if kind in RECORD_KINDS:
             self.write_records(index, operations, commit, effects)
-        elif kind == DELETE_BY_FILTER:
+        elif kind in BY_FILTER:
             self.delete_by_filter(index, op, commit, effects)
         elif kind == CREATE:
             if op["collection"] in self.collections:
@@ -906,7 +990,7 @@ class Machine:
             self.tree.remove(key)
             effects.append((2, key, ZERO))
             self.compute_root()
-        elif kind != SEALED:
+        elif kind not in (SEALED, ERASURE_COMPLETED):
             first = index == 0 if kind == GENESIS else index == op["index"] + 1 if kind == RESTORE else True
             if op["rules"] != 1 or not first:
                 raise Rejected(MALFORMED)
@@ -917,14 +1001,14 @@ class Machine:
         plans = []
         for number, op in enumerate(operations):
             try:
-                plans.append(self.plan(op))
+                plans.append(self.plan(op, number))
             except Rejected:
                 commit["failed"] = number
                 raise
         touched = set()
         for number, (op, (collection, before, attributes)) in enumerate(zip(operations, plans)):
             key = record_key(op["collection"], op["id"])
-            if op["kind"] == DELETE:
+            if op["kind"] in (DELETE, ERASE):
                 if before is None:
                     commit["missing"] += 1
                     continue
@@ -933,11 +1017,15 @@ class Machine:
                 effects.append((1, key, ZERO))
                 commit["deleted"] += 1
             else:
-                if op["kind"] == UPDATE:
-                    record = (index, before[1], attributes, before[3], before[4])
-                    commitment = record_commitment(op["id"], record[1], attributes, record[3])
+                if op["erased"] or (op["kind"] == UPDATE and before[1] is None):
+                    record = (index, None, None, None, None, None)
+                    commitment = self.logged[1].get(key, ZERO) if op["kind"] == UPDATE else op["commitment"]
+                    self.given += 1
+                elif op["kind"] == UPDATE:
+                    record = (index, before[1], attributes, before[3], before[4], op["salt"])
+                    commitment = record_commitment(op["id"], record[1], attributes, record[3], op["salt"])
                 else:
-                    record = (index, op["vector"], op["attributes"], op["document"], (index, number))
+                    record = (index, op["vector"], op["attributes"], op["document"], (index, number), op["salt"])
                     commitment = op["commitment"]
                 collection.records[op["id"]] = record
                 collection.tree.put(key, commitment)
@@ -946,10 +1034,19 @@ class Machine:
             touched.add(op["collection"])
         self.finish(index, touched, effects)
 
-    def plan(self, op):
+    @staticmethod
+    def check_options(op, collection):
+        erasable = collection.config[4]
+        if op["kind"] in (UPSERT, INSERT, UPDATE, DELETE_BY_FILTER) and op["salted"] != erasable:
+            raise Rejected(OPTIONS)
+        if op["kind"] in (ERASE, ERASE_BY_FILTER) and not erasable:
+            raise Rejected(NOT_ERASABLE)
+
+    def plan(self, op, number):
         collection = self.collections.get(op["collection"])
         if collection is None:
             raise Rejected(NO_COLLECTION)
+        self.check_options(op, collection)
         before = collection.records.get(op["id"])
         version = before[0] if before is not None else 0
         if (op["precondition"] == 1 and before is not None) or (op["precondition"] == 2 and version != op["version"]):
@@ -957,14 +1054,19 @@ class Machine:
         attributes = None
         if op["kind"] == INSERT and before is not None:
             raise Rejected(RECORD_EXISTS, version)
-        if op["kind"] in (UPSERT, INSERT):
+        if op["kind"] == UPDATE and before is None:
+            raise Rejected(NO_RECORD)
+        if op["erased"] or (op["kind"] == UPDATE and before[1] is None):
+            said = self.logged[0]
+            refusals = (ATTRIBUTES,) if op["kind"] == UPDATE else (DIMENSION, NOT_NORMALIZED)
+            if said["outcome"] in refusals and said["failed"] == number:
+                raise Rejected(said["outcome"], said["current"])
+        elif op["kind"] in (UPSERT, INSERT):
             if len(op["vector"]) != collection.config[0]:
                 raise Rejected(DIMENSION, collection.config[0])
             if collection.config[1] == 3 and not is_normalized(op["vector"]):
                 raise Rejected(NOT_NORMALIZED)
         elif op["kind"] == UPDATE:
-            if before is None:
-                raise Rejected(NO_RECORD)
             merged = dict(attributes_of(before[2], "attributes"))
             merged.update(attributes_of(op["set"], "attributes"))
             for name in op["removed"]:
@@ -978,8 +1080,16 @@ class Machine:
         collection = self.collections.get(op["collection"])
         if collection is None:
             raise Rejected(NO_COLLECTION)
+        self.check_options(op, collection)
+        unknown = False
         for record_id in sorted(collection.records):
-            if not op["filter"](dict(attributes_of(collection.records[record_id][2], "attributes"))):
+            attributes = collection.records[record_id][2]
+            if op["erased"] or attributes is None:
+                unknown = True
+                if self.logged is None or record_key(op["collection"], record_id) not in self.logged[1]:
+                    continue
+                self.given += 1
+            elif not op["filter"](dict(attributes_of(attributes, "attributes"))):
                 continue
             if commit["deleted"] == op["limit"]:
                 commit["more"] = True
@@ -989,6 +1099,8 @@ class Machine:
             collection.tree.remove(key)
             effects.append((1, key, ZERO))
             commit["deleted"] += 1
+        if unknown:
+            commit["more"] = self.logged is not None and self.logged[0]["more"]
         if commit["deleted"]:
             self.finish(index, {op["collection"]}, effects)
 
@@ -1029,6 +1141,17 @@ def load_collection(machine, decoder, with_options, versions, log_index):
     last = b""
     for _ in range(count):
         record_id, version = decoder.text(256, 1), decoder.u64()
+        salt = None
+        if config[4]:
+            gone, salt = decoder.bool(), decoder.digest()
+            if gone:
+                if record_id <= last or version > log_index:
+                    decoder.fail("the record is out of order")
+                versions.update(sized(record_id) + u64(version))
+                collection.records[record_id] = (version, None, None, None, None, None)
+                collection.tree.put(record_key(name, record_id), salt)
+                last = record_id
+                continue
         vector = decoder.components(config[0])
         check_admitted(decoder, vector)
         attributes = decoder.sized(65536)
@@ -1041,19 +1164,28 @@ def load_collection(machine, decoder, with_options, versions, log_index):
         if record_id <= last or version > log_index or (config[1] == 3 and not is_normalized(vector)):
             decoder.fail("the record is out of order, or not of its collection")
         versions.update(sized(record_id) + u64(version))
-        collection.records[record_id] = (version, vector, attributes, document, place)
-        collection.tree.put(record_key(name, record_id), record_commitment(record_id, vector, attributes, document))
+        collection.records[record_id] = (version, vector, attributes, document, place, salt)
+        collection.tree.put(record_key(name, record_id),
+                            record_commitment(record_id, vector, attributes, document, salt))
         last = record_id
     decoder.end()
     machine.collections[name] = collection
     machine.tree.put(H(0x23, name), collection.value())
 
 
-def check_documents(decoder, expected):
+def load_pending(machine, decoder, log_index):
+    machine.pending = [decoder.u64() for _ in range(decoder.u32())]
+    if machine.pending != sorted(set(machine.pending)) or not machine.pending or machine.pending[-1] > log_index:
+        decoder.fail("erasures out of order, or none")
+    decoder.end()
+
+
+def check_documents(decoder, salted, expected):
     while decoder.offset < len(decoder.data):
         place = (decoder.u64(), decoder.u32())
+        salt = decoder.raw(32) if salted else None
         document = decoder.sized(1 << 20)
-        if not expected or expected.popleft() != (place, H(0x10, b"\x04", document)):
+        if not expected or expected.popleft() != (place, part_hash(4, document, salt)):
             decoder.fail("it is not the document that the record names")
 
 
@@ -1085,8 +1217,9 @@ def load_snapshot(data, what="the snapshot"):
         if begin != position or begin + length > offset or hashlib.sha256(section).digest() != section_digest:
             refuse(f"{place}: it is damaged or in the wrong place")
         position, part = begin + length, Decoder(section, place)
-        rank = 2 if kind == 4 else kind
-        if kinds and rank < kinds[-1] or kind == 1 and kinds or not kinds and kind != 1 or kind > 4:
+        rank = {1: 1, 6: 2, 2: 3, 4: 3, 3: 4, 5: 4}.get(kind, 0)
+        if kinds and rank < kinds[-1] or kind == 1 and kinds or not kinds and kind != 1 or rank == 0 or \
+                kind == 6 and kinds[-1] == rank:
             refuse(f"{place}: it is out of order")
         kinds.append(rank)
         if kind == 1:
@@ -1100,8 +1233,10 @@ def load_snapshot(data, what="the snapshot"):
                 refuse(f"{place}: collections are out of order")
             last_name = name
             expected.extend((r[4], r[3]) for r in machine.collections[name].records.values() if r[3] is not None)
+        elif kind == 6:
+            load_pending(machine, part, log_index)
         else:
-            check_documents(part, expected)
+            check_documents(part, kind == 5, expected)
     decoder.end()
     if position != offset or not kinds:
         refuse(f"{what}: the sections do not fill the file")
@@ -1170,9 +1305,16 @@ def effects_bytes(effects):
     return u32(len(effects)) + b"".join(bytes([kind]) + key + v for kind, key, v in effects)
 
 
+def effects_of(data, what):
+    decoder = Decoder(data, what)
+    effects = [(decoder.u8(), decoder.digest(), decoder.digest()) for _ in range(decoder.u32())]
+    decoder.end()
+    return effects
+
+
 def replay_entry(machine, index, record, header_bytes, effect_bytes, items, log_id):
     what = f"entry {index}"
-    decode_commit(record, f"{what}, commit record")
+    logged = decode_commit(record, f"{what}, commit record")
     header = decode_header(header_bytes, f"{what}, header")
     if header["log_id"] != log_id:
         refuse(f"{what}: it is of another log")
@@ -1183,7 +1325,8 @@ def replay_entry(machine, index, record, header_bytes, effect_bytes, items, log_
     operations = [operation_of(item, f"{what}, operation {i}") for i, item in enumerate(items)]
     if header["items"] != len(items) or header["items_root"] != merkle(0x13, [op["item"] for op in operations]):
         refuse(f"{what}: its operations are not those that its header commits to")
-    commit, effects = machine.apply(index, header, operations, H(0x14, header_bytes))
+    commit, effects = machine.apply(index, header, operations, H(0x14, header_bytes),
+                                    (logged, effects_of(effect_bytes, f"{what}, effects")))
     if effects_bytes(effects) != effect_bytes:
         refuse(f"{what}: applying it gives other effects than the log holds")
     if encode_commit(commit) != record:
@@ -1251,6 +1394,11 @@ def verify_text(data, key, options):
             text += f"\nvector, times 2^16: {list(found['content'][0])}\nattributes: " + ", ".join(
                 f"{printable(n)}={v[1]!r}" for n, v in found["content"][1])
         return text
+    if first == b"stele/erasure-certificate@v1":
+        found = verify_certificate(data, key)
+        return (f"the key states that what entry {found['entry']} marked of {len(found['records'])} records was "
+                f"destroyed in {found['operations']} operations of the log and {found['snapshots']} snapshots, and "
+                f"that entry {found['completed']} says so")
     size, root = read_checkpoint(data, key)
     return f"the checkpoint of {size} entries with root {root.hex()} is signed by the key"
 
@@ -1259,8 +1407,11 @@ def run(options):
     if os.path.isdir(options.path):
         base, size, root, machine = verify_export(
             options.path, options.key, read_file(options.snapshot) if options.snapshot else None)
-        return (f"entries {base}..{size - 1} were applied and give every commit record, the signed log root {root.hex()} "
+        text = (f"entries {base}..{size - 1} were applied and give every commit record, the signed log root {root.hex()} "
                 f"and the state root {machine.state_root.hex()}")
+        if machine.given:
+            text += f"; {machine.given} effects were taken from the log, since the content behind them was erased"
+        return text
     data = read_file(options.path)
     if data.startswith(b"STELESNP"):
         machine, tree, snapshot_hash, _ = load_snapshot(data)

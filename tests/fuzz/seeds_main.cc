@@ -98,11 +98,11 @@ class Seeds {
           file.append(bytes);
           return true;
         },
-        [](const index::DocumentRef& document, std::string* bytes) {
+        [](const index::DocumentRef& document, index::StoredDocument* stored) {
           // Any of the sources' few documents; the one with the right hash is the right one.
           for (int i = 0; i < 5; ++i) {
-            *bytes = absl::StrCat("document ", i);
-            if (index::DocumentPart(*bytes) == document.part) return true;
+            stored->bytes = absl::StrCat("document ", i);
+            if (index::DocumentPart(stored->bytes) == document.part) return true;
           }
           return false;
         },

@@ -24,8 +24,9 @@ std::string Bytes(const Hash& hash) { return std::string(AsBytes(hash)); }
 Operation MakeOperation(OperationKind kind) {
   Operation operation;
   operation.kind = kind;
-  if (kind <= OperationKind::kDropCollection) operation.collection = "notes";
-  if (kind <= OperationKind::kDelete) operation.id = "a";
+  const bool erases = kind == OperationKind::kErase || kind == OperationKind::kEraseByFilter;
+  if (kind <= OperationKind::kDropCollection || erases) operation.collection = "notes";
+  if (IsRecordKind(kind)) operation.id = "a";
   return operation;
 }
 
@@ -103,6 +104,31 @@ void AddOperations(Samples* samples) {
   create.config.erasable = true;
   add("create_with_options", create);
   add("drop", MakeOperation(OperationKind::kDropCollection));
+  const auto add_salted = [&](const std::string& name, Operation operation) {
+    operation.salted = true;
+    operation.salt.fill(0x53);
+    add("salted_" + name, operation);
+    add("salted_" + name + ".erased", WithoutContent(operation));
+  };
+  add_salted("upsert", Upsert());
+  (*samples)["salted_record_commitment"] =
+      (*samples)["operation.salted_upsert.erased"].substr(1 + 9 + 9 + 5);
+  add_salted("insert", insert);
+  add_salted("update", update);
+  add_salted("delete_by_filter", by_filter);
+  add("erase", MakeOperation(OperationKind::kErase));
+  Operation erase_by_filter = MakeOperation(OperationKind::kEraseByFilter);
+  erase_by_filter.limit = 100;
+  erase_by_filter.filter = SomeFilter();
+  erase_by_filter.salted = true;
+  erase_by_filter.salt.fill(0x53);
+  add("erase_by_filter", erase_by_filter);
+  add("erase_by_filter.erased", WithoutContent(erase_by_filter));
+  Operation completed = MakeOperation(OperationKind::kErasureCompleted);
+  completed.index = 7;
+  completed.items_count = 3;
+  completed.snapshots_count = 1;
+  add("erasure_completed", completed);
   Operation genesis = MakeOperation(OperationKind::kGenesis);
   genesis.rules_version = 1;
   add("genesis", genesis);
@@ -185,8 +211,8 @@ void AddLog(Samples* samples) {
         file.append(bytes);
         return true;
       },
-      [](const DocumentRef&, std::string* document) {
-        *document = "hello";
+      [](const DocumentRef&, StoredDocument* document) {
+        document->bytes = "hello";
         return true;
       },
       &manifest);

@@ -141,7 +141,7 @@ class World {
           digest.Bytes(bytes);
           return true;
         },
-        [](const DocumentRef&, std::string*) { return false; }, &manifest);
+        [](const DocumentRef&, StoredDocument*) { return false; }, &manifest);
     std::printf("snapshot %s\nsnapshot hash %s\nlog root %s\n", Hex(digest.Finish()).c_str(),
                 Hex(SnapshotHash(manifest)).c_str(), Hex(log_tree_.Root()).c_str());
   }

@@ -154,11 +154,21 @@ std::vector<int32_t> CommandSource::RandomVector(uint32_t dimension, index::Metr
   return vector;
 }
 
+void CommandSource::Salt(const reference::State& state, Operation* operation) {
+  const auto place = state.collections.find(operation->collection);
+  operation->salted = place != state.collections.end() && place->second.config.erasable;
+  if (OneIn(40)) operation->salted = !operation->salted;
+  if (operation->kind == OperationKind::kEraseByFilter) operation->salted = true;
+  if (!operation->salted) return;
+  for (uint8_t& byte : operation->salt) byte = static_cast<uint8_t>(random_.Next());
+}
+
 Operation CommandSource::RecordOperation(const reference::State& state) {
   Operation operation;
-  static const OperationKind kKinds[] = {OperationKind::kUpsert,           OperationKind::kUpsert,
-                                         OperationKind::kUpsert,           OperationKind::kInsert,
-                                         OperationKind::kUpdateAttributes, OperationKind::kDelete};
+  static const OperationKind kKinds[] = {
+      OperationKind::kUpsert, OperationKind::kUpsert,           OperationKind::kUpsert,
+      OperationKind::kInsert, OperationKind::kUpdateAttributes, OperationKind::kDelete,
+      OperationKind::kErase};
   operation.kind = Pick(random_, kKinds);
   operation.collection = RandomName();
   if (!state.collections.empty() && !OneIn(20)) {
@@ -178,7 +188,14 @@ Operation CommandSource::RecordOperation(const reference::State& state) {
       operation.precondition.version = collection->records.at(operation.id).version;
     }
   }
-  if (operation.kind == OperationKind::kDelete) return operation;
+  if (operation.kind == OperationKind::kErase && !OneIn(6) &&
+      (collection == nullptr || !collection->config.erasable)) {
+    operation.kind = OperationKind::kDelete;
+  }
+  if (operation.kind == OperationKind::kDelete || operation.kind == OperationKind::kErase) {
+    return operation;
+  }
+  Salt(state, &operation);
   operation.attributes = RandomAttributes();
   if (operation.kind == OperationKind::kUpdateAttributes) {
     std::set<std::string> removed;
@@ -196,7 +213,7 @@ Operation CommandSource::RecordOperation(const reference::State& state) {
   return operation;
 }
 
-Operation CommandSource::SingleOperation() {
+Operation CommandSource::SingleOperation(const reference::State& state) {
   static const OperationKind kKinds[] = {
       OperationKind::kDeleteByFilter,   OperationKind::kDeleteByFilter,
       OperationKind::kDeleteByFilter,   OperationKind::kCreateCollection,
@@ -204,12 +221,15 @@ Operation CommandSource::SingleOperation() {
       OperationKind::kDropCollection,   OperationKind::kGenesis,
       OperationKind::kRestore,          OperationKind::kUpgrade,
       OperationKind::kSnapshotSealed,   OperationKind::kContinuation,
+      OperationKind::kEraseByFilter,    OperationKind::kErasureCompleted,
   };
   Operation operation;
   operation.kind = Pick(random_, kKinds);
   switch (operation.kind) {
     case OperationKind::kDeleteByFilter:
+    case OperationKind::kEraseByFilter:
       operation.collection = RandomName();
+      Salt(state, &operation);
       operation.limit = static_cast<uint32_t>(1 + random_.Below(6));
       operation.filter = RandomFilter();
       break;
@@ -219,6 +239,7 @@ Operation CommandSource::SingleOperation() {
       operation.config.metric = static_cast<index::Metric>(1 + random_.Below(3));
       if (OneIn(2)) operation.config.description = Pick(random_, kTexts);
       if (OneIn(3)) operation.config.receipts = static_cast<index::ReceiptPolicy>(random_.Below(3));
+      operation.config.erasable = OneIn(2);
       break;
     case OperationKind::kDropCollection:
       operation.collection = RandomName();
@@ -240,7 +261,7 @@ void CommandSource::AddOperations(const reference::State& state, index::Command*
     return;
   }
   if (OneIn(6) || state.collections.empty()) {
-    command->operations.push_back(index::Prepare(SingleOperation()));
+    command->operations.push_back(index::Prepare(SingleOperation(state)));
     if (OneIn(15)) command->operations.push_back(index::Prepare(RecordOperation(state)));
     return;
   }

@@ -36,7 +36,9 @@ class CommandSource {
   std::string RandomScalar();
   std::string RandomValue();
   index::Operation RecordOperation(const reference::State& state);
-  index::Operation SingleOperation();
+  index::Operation SingleOperation(const reference::State& state);
+  // As the operation's collection wants it; sometimes not.
+  void Salt(const reference::State& state, index::Operation* operation);
   void AddOperations(const reference::State& state, index::Command* command);
 
   index::TestRandom random_;

@@ -18,11 +18,12 @@ std::string RecordDifference(const index::Collection& collection, index::LogInde
   if (version->attributes() != reference::EncodeAttributes(expected.attributes)) {
     return "attributes";
   }
+  if ((version->salt() != nullptr ? Text(*version->salt()) : "") != expected.salt) return "salt";
   const index::DocumentRef* document = version->document();
   if ((document != nullptr) != !expected.document.empty()) return "document";
   if (document == nullptr) return {};
   if (document->size_bytes != expected.document.size()) return "document size";
-  if (Text(document->part) != reference::Digest(0x10, reference::U8(4) + expected.document)) {
+  if (Text(document->part) != reference::DocumentPart(expected)) {
     return "document part";
   }
   return {};

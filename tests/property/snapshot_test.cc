@@ -16,7 +16,7 @@ namespace {
 using index::LogIndex;
 using index::StateMachine;
 
-using Documents = std::map<std::pair<LogIndex, uint32_t>, std::string>;
+using Documents = std::map<std::pair<LogIndex, uint32_t>, index::StoredDocument>;
 
 // A state machine with the log around it, as far as a snapshot needs it.
 struct World {
@@ -29,7 +29,9 @@ struct World {
     index::ApplyResult result = machine->Apply(index, command);
     log_tree.Append(index::LogLeaf(index::EncodeCommitRecord(result.commit)));
     for (uint32_t i = 0; i < command.operations.size(); ++i) {
-      documents[{index, i}] = command.operations[i].operation.document;
+      const index::Operation& operation = command.operations[i].operation;
+      documents[{index, i}] = {operation.document,
+                               index::PartSalt(operation.salt, index::PartKind::kDocument)};
     }
     return result;
   }
@@ -44,6 +46,7 @@ struct World {
     basis.state_root = machine->state_root();
     basis.log_tree = log_tree;
     basis.requests = machine->MakeRequestView();
+    basis.pending_erasures = machine->pending_erasures();
     return basis;
   }
 
@@ -55,7 +58,7 @@ struct World {
           file.append(bytes);
           return true;
         },
-        [&](const index::DocumentRef& reference, std::string* document) {
+        [&](const index::DocumentRef& reference, index::StoredDocument* document) {
           *document = documents.at({reference.index, reference.ordinal});
           return true;
         },
@@ -76,8 +79,10 @@ std::unique_ptr<World> Read(const std::string& file) {
   if (!index::SnapshotLoader::Load(file, *manifest, world->machine.get(), &error)) return nullptr;
   world->log_tree = manifest->log_tree;
   if (!index::ForEachDocument(file, *manifest,
-                              [&](const index::DocumentRef& reference, std::string_view bytes) {
-                                world->documents[{reference.index, reference.ordinal}] = bytes;
+                              [&](const index::DocumentRef& reference, std::string_view bytes,
+                                  const index::Salt* salt) {
+                                world->documents[{reference.index, reference.ordinal}] = {
+                                    std::string(bytes), salt != nullptr ? *salt : index::Salt{}};
                                 return true;
                               })) {
     return nullptr;

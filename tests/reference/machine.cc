@@ -17,9 +17,23 @@ std::string Text(const index::LogId& id) {
   return std::string(reinterpret_cast<const char*>(id.data()), id.size());
 }
 
-bool IsRecordKind(Kind kind) {
+bool NamesRecord(Kind kind) {
   return kind == Kind::kUpsert || kind == Kind::kInsert || kind == Kind::kUpdateAttributes ||
-         kind == Kind::kDelete;
+         kind == Kind::kDelete || kind == Kind::kErase;
+}
+
+// The number under which the operation is written.
+int FormOf(const index::Operation& operation) {
+  const index::CollectionConfig& config = operation.config;
+  if (operation.kind == Kind::kCreateCollection &&
+      (config.erasable || config.receipts != index::ReceiptPolicy::kOff)) {
+    return 13;
+  }
+  if (!operation.salted) return int(operation.kind);
+  if (operation.kind == Kind::kUpsert) return 14;
+  if (operation.kind == Kind::kInsert) return 15;
+  if (operation.kind == Kind::kUpdateAttributes) return 16;
+  return operation.kind == Kind::kDeleteByFilter ? 17 : int(operation.kind);
 }
 
 std::string VectorBytes(const std::vector<int32_t>& vector) {
@@ -72,23 +86,39 @@ std::string FilterBytes(const index::Filter& filter) {
 }
 
 std::string Prefix(const index::Operation& operation) {
-  const bool with_options =
-      operation.kind == Kind::kCreateCollection &&
-      (operation.config.erasable || operation.config.receipts != index::ReceiptPolicy::kOff);
-  std::string out =
-      U8(with_options ? 13 : static_cast<uint8_t>(operation.kind)) + Sized(operation.collection);
-  if (!IsRecordKind(operation.kind)) return out;
+  std::string out = U8(static_cast<uint8_t>(FormOf(operation))) + Sized(operation.collection);
+  if (operation.kind == Kind::kDeleteByFilter || operation.kind == Kind::kEraseByFilter) {
+    out += U32(operation.limit);
+  }
+  if (!NamesRecord(operation.kind)) return out;
   return out + U8(static_cast<uint8_t>(operation.precondition.kind)) +
          U64(operation.precondition.version) + Sized(operation.id);
 }
 
 Record MakeRecord(const index::Operation& operation) {
-  return {operation.vector, ParseAttributes(operation.attributes), operation.document, 0};
+  const std::string salt = operation.salted ? Text(operation.salt) : "";
+  return {
+      operation.vector, ParseAttributes(operation.attributes), operation.document, 0, salt, salt};
+}
+
+// What of an operation that is no upsert is content, where it is salted.
+std::string SaltedDigest(const index::Operation& operation) {
+  std::string content;
+  if (operation.kind == Kind::kUpdateAttributes) {
+    content = Sized(operation.attributes) + U32(operation.removed.size());
+    for (const std::string& name : operation.removed) content += Sized(name);
+  } else {
+    content = FilterBytes(operation.filter);
+  }
+  return Digest(0x17, Text(operation.salt) + content);
 }
 
 // Commitment of one item of a command.
 std::string Item(const index::Operation& operation) {
   std::string out = Prefix(operation);
+  if (operation.salted && operation.kind != Kind::kUpsert && operation.kind != Kind::kInsert) {
+    return Digest(0x12, out + SaltedDigest(operation));
+  }
   switch (operation.kind) {
     case Kind::kUpsert:
     case Kind::kInsert:
@@ -99,7 +129,7 @@ std::string Item(const index::Operation& operation) {
       for (const std::string& name : operation.removed) out += Sized(name);
       break;
     case Kind::kDeleteByFilter:
-      out += U32(operation.limit) + FilterBytes(operation.filter);
+      out += FilterBytes(operation.filter);
       break;
     case Kind::kCreateCollection:
       out += U32(operation.config.dimension) + U8(static_cast<uint8_t>(operation.config.metric)) +
@@ -116,10 +146,10 @@ std::string Item(const index::Operation& operation) {
     case Kind::kSnapshotSealed:
       out += U64(operation.index) + Text(operation.snapshot_hash);
       break;
-    case Kind::kDelete:
-    case Kind::kDropCollection:
-    case Kind::kContinuation:
-    case Kind::kCreateWithOptions:
+    case Kind::kErasureCompleted:
+      out += U64(operation.index) + U64(operation.items_count) + U64(operation.snapshots_count);
+      break;
+    default:
       break;
   }
   return Digest(0x12, out);
@@ -161,7 +191,7 @@ bool HasRightShape(const index::Command& command) {
   std::set<std::pair<std::string, std::string>> ids;
   for (const auto& prepared : command.operations) {
     const index::Operation& operation = prepared.operation;
-    if (!IsRecordKind(operation.kind)) return false;
+    if (!NamesRecord(operation.kind)) return false;
     if (!ids.insert({operation.collection, operation.id}).second) return false;
   }
   return true;
@@ -169,15 +199,29 @@ bool HasRightShape(const index::Command& command) {
 
 }  // namespace
 
+namespace {
+
+std::string Part(int kind, const std::string& name, const std::string& bytes,
+                 const std::string& salt) {
+  if (salt.empty()) return Digest(0x10, U8(kind) + bytes);
+  return Digest(0x19, U8(kind) + Digest(0x18, salt + U8(kind) + name) + bytes);
+}
+
+}  // namespace
+
 std::string RecordCommitment(const std::string& id, const Record& record) {
   std::vector<std::string> parts;
-  parts.push_back(Digest(0x10, U8(1) + id));
-  parts.push_back(Digest(0x10, U8(2) + VectorBytes(record.vector)));
+  parts.push_back(Part(1, "", id, record.salt));
+  parts.push_back(Part(2, "", VectorBytes(record.vector), record.salt));
   for (const auto& [name, value] : record.attributes) {
-    parts.push_back(Digest(0x10, U8(3) + Sized(name) + value));
+    parts.push_back(Part(3, name, Sized(name) + value, record.salt));
   }
-  if (!record.document.empty()) parts.push_back(Digest(0x10, U8(4) + record.document));
+  if (!record.document.empty()) parts.push_back(DocumentPart(record));
   return MerkleRoot(0x11, parts);
+}
+
+std::string DocumentPart(const Record& record) {
+  return Part(4, "", record.document, record.document_salt);
 }
 
 std::string RecordsRoot(const std::string& name, const Collection& collection) {
@@ -221,6 +265,11 @@ Machine::Outcome Machine::CheckRecord(const index::Operation& operation) const {
   const auto place = state_.collections.find(operation.collection);
   if (place == state_.collections.end()) return {1};
   const Collection& collection = place->second;
+  if (operation.kind == Kind::kErase) {
+    if (!collection.config.erasable) return {16};
+  } else if (operation.kind != Kind::kDelete && operation.salted != collection.config.erasable) {
+    return {15};
+  }
   const auto record = collection.records.find(operation.id);
   const bool exists = record != collection.records.end();
   const uint64_t version = exists ? record->second.version : 0;
@@ -256,7 +305,7 @@ void Machine::PerformRecord(const index::Operation& operation, State* state, Out
   auto& records = state->collections.at(operation.collection).records;
   const std::string key = Key(operation.collection, operation.id);
   const bool exists = records.count(operation.id) == 1;
-  if (operation.kind == Kind::kDelete) {
+  if (operation.kind == Kind::kDelete || operation.kind == Kind::kErase) {
     if (!exists) {
       ++outcome->missing;
       return;
@@ -272,6 +321,7 @@ void Machine::PerformRecord(const index::Operation& operation, State* state, Out
       attributes[name] = value;
     }
     for (const std::string& name : operation.removed) attributes.erase(name);
+    if (operation.salted) records.at(operation.id).salt = Text(operation.salt);
   } else {
     records[operation.id] = MakeRecord(operation);
   }
@@ -306,6 +356,9 @@ Machine::Outcome Machine::DeleteByFilter(const index::Operation& operation, Stat
                                          std::vector<Effect>* effects) const {
   const auto place = state->collections.find(operation.collection);
   if (place == state->collections.end()) return {1};
+  const bool erasable = place->second.config.erasable;
+  if (operation.kind == Kind::kDeleteByFilter && operation.salted != erasable) return {15};
+  if (operation.kind == Kind::kEraseByFilter && !erasable) return {16};
   Outcome outcome;
   std::vector<std::string> matching;
   for (const auto& [id, record] : place->second.records) {
@@ -332,6 +385,7 @@ Machine::Outcome Machine::Execute(const index::Command& command, State* state,
   Outcome outcome;
   switch (first.kind) {
     case Kind::kDeleteByFilter:
+    case Kind::kEraseByFilter:
       return DeleteByFilter(first, state, effects);
     case Kind::kCreateCollection:
       if (exists) return {2};
@@ -355,6 +409,7 @@ Machine::Outcome Machine::Execute(const index::Command& command, State* state,
       state->state_index = next_index_;
       return outcome;
     case Kind::kSnapshotSealed:
+    case Kind::kErasureCompleted:
       return outcome;
     case Kind::kContinuation:
     case Kind::kCreateWithOptions:

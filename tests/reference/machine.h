@@ -22,6 +22,10 @@ struct Record {
   Attributes attributes;
   std::string document;  // empty: none
   uint64_t version = 0;
+  // In an erasable collection: of the operation that wrote it last, and of the one that brought the
+  // document. Empty elsewhere.
+  std::string salt;
+  std::string document_salt;
 };
 
 struct Collection {
@@ -43,6 +47,7 @@ struct Hit {
 };
 
 std::string RecordCommitment(const std::string& id, const Record& record);
+std::string DocumentPart(const Record& record);
 std::string RecordsRoot(const std::string& name, const Collection& collection);
 std::string StateRoot(const State& state);
 

@@ -84,6 +84,23 @@ std::vector<Case> WriteCases() {
          r->mutable_operations(0)->mutable_precondition()->set_expected_version(999);
        }),
        StatusCode::ABORTED, "PRECONDITION_FAILED", ""},
+      {"erasure where nothing can be erased",
+       Write([](auto* r) { r->mutable_operations(0)->mutable_erase()->set_id("a"); }),
+       StatusCode::FAILED_PRECONDITION, "COLLECTION_NOT_ERASABLE", ""},
+      {"erasure of nobody",
+       Write([](auto* r) { r->mutable_operations(0)->mutable_erase()->clear_id(); }), kBad,
+       "ID_EMPTY", "operations[0].erase.id"},
+      {"erasure by filter beside others", Write([](auto* r) {
+         auto* operation = r->add_operations();
+         operation->set_collection("l2");
+         operation->mutable_erase_by_filter();
+       }),
+       kBad, "MUST_STAND_ALONE", "operations[1].erase_by_filter"},
+      {"erasure by filter with a precondition", Write([](auto* r) {
+         r->mutable_operations(0)->mutable_erase_by_filter();
+         r->mutable_operations(0)->mutable_precondition()->set_must_not_exist(true);
+       }),
+       kBad, "PRECONDITION_INVALID", "operations[0].precondition"},
       {"expected state index", Write([](auto* r) { r->set_expected_state_index(999); }),
        StatusCode::ABORTED, "STATE_INDEX_MISMATCH", ""},
   };

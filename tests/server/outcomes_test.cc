@@ -52,6 +52,8 @@ TEST(Outcomes, EveryOneHasItsCodeAndReason) {
       {Outcome::kTooManyCollections, StatusCode::kResourceExhausted, "TOO_MANY_COLLECTIONS", true,
        ""},
       {Outcome::kMalformed, StatusCode::kInternal, "MALFORMED", true, ""},
+      {Outcome::kOptionsMismatch, StatusCode::kAborted, "COLLECTION_CHANGED", true, ""},
+      {Outcome::kNotErasable, StatusCode::kFailedPrecondition, "COLLECTION_NOT_ERASABLE", true, ""},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.reason);

@@ -35,7 +35,7 @@ from stele.errors import (
 )  # fmt: skip
 from stele.filters import Expression, Field, field
 from stele.model import (
-    BatchSearchResult, BulkResult, Collection, Delete, DeleteByFilter, FilterStrategy, GetResult,
+    BatchSearchResult, BulkResult, Collection, Delete, DeleteByFilter, Erase, EraseByFilter, FilterStrategy, GetResult,
     Hit, Insert, Limits, Metric, Outcome, OutcomeState, Position, ReceiptPolicy, Record,
     SearchExplanation, SearchResult, ServerInfo, Snapshot, UpdateAttributes, Upsert, WriteAck, WriteResult,
 )  # fmt: skip
@@ -44,7 +44,7 @@ from stele.values import Timestamp
 __all__ = [
     "Aborted", "AlreadyExists", "AsyncClient", "BatchOptions", "BatchSearchResult",
     "BulkResult", "Cancelled", "Client", "Collection", "DataLoss", "DeadlineExceeded", "Delete",
-    "DeleteByFilter", "Error", "Expression", "FailedPrecondition", "Field", "FieldViolation",
+    "DeleteByFilter", "Erase", "EraseByFilter", "Error", "Expression", "FailedPrecondition", "Field", "FieldViolation",
     "FilterStrategy", "GetResult", "Hit", "Insert", "Internal", "InvalidArgument", "Limits", "Metric", "NotFound",
     "OutOfRange", "Outcome", "OutcomeState", "PermissionDenied", "Position", "Q16", "ReceiptPolicy", "Record",
     "ResourceExhausted", "RetryPolicy", "SearchExplanation", "SearchResult", "ServerInfo", "Snapshot", "Timestamp",

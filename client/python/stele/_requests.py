@@ -30,6 +30,7 @@ def new_request_id() -> str:
 
 OPERATIONS = (
     model.Upsert, model.Insert, model.UpdateAttributes, model.Delete, model.DeleteByFilter,
+    model.Erase, model.EraseByFilter,
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def to_operation(operation: Any, where: str) -> memory_service_pb2.Operation:
         return operation
     if not isinstance(operation, OPERATIONS):
         raise errors.InvalidArgument(
-            f"{where}: expected Upsert, Insert, UpdateAttributes, Delete or DeleteByFilter, "
+            f"{where}: expected Upsert, Insert, UpdateAttributes, Delete, DeleteByFilter, Erase or EraseByFilter, "
             f"got {type(operation).__name__}"
         )
     result = memory_service_pb2.Operation(collection=name(operation, "collection", where))
@@ -55,14 +56,21 @@ def to_operation(operation: Any, where: str) -> memory_service_pb2.Operation:
         result.update_attributes.remove.extend(operation.remove)
     elif isinstance(operation, model.Delete):
         result.delete_record.id = name(operation, "id", where)
-    elif isinstance(operation, model.DeleteByFilter):
+    elif isinstance(operation, model.Erase):
+        result.erase.id = name(operation, "id", where)
+    else:
+        by_filter = (
+            result.erase_by_filter
+            if isinstance(operation, model.EraseByFilter)
+            else result.delete_by_filter
+        )
         target = to_filter(operation.filter)
         if target is None:
             raise errors.InvalidArgument(
                 f"{where}.filter: missing; {{'all_of': []}} matches every record"
             )
-        result.delete_by_filter.filter.CopyFrom(target)
-        result.delete_by_filter.limit = unsigned(operation.limit, f"{where}.limit", 32)
+        by_filter.filter.CopyFrom(target)
+        by_filter.limit = unsigned(operation.limit, f"{where}.limit", 32)
     version = getattr(operation, "expected_version", None)
     if version is not None:
         result.precondition.expected_version = unsigned(version, f"{where}.expected_version")

@@ -18,6 +18,7 @@ from stele._session import (
     Call, RetryPolicy, Session, TlsLike, connection_lost, make_stubs, open_channel,
 )  # fmt: skip
 from stele.audit import AsyncAudit
+from stele.erasure import Erasing
 from stele.filters import FilterLike
 from stele.v1.memory_service_pb2 import WriteRequest
 
@@ -26,7 +27,7 @@ Ids = Union[str, Sequence[str]]
 DEFAULT_ADDRESS = "127.0.0.1:7420"
 
 
-class AsyncClient:
+class AsyncClient(Erasing):
     """A connection to a Stele server for asyncio. Belongs to the event loop of its first call.
 
         async with stele.AsyncClient("127.0.0.1:7420") as client:

@@ -14,7 +14,7 @@ from typing import Any, AsyncIterator, Callable, Iterator, Optional, Tuple
 import grpc
 
 from stele._session import Call, Session, connection_lost, unsigned
-from stele.v1 import audit_service_pb2
+from stele.v1 import audit_service_pb2, erasure_pb2
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,15 @@ class RecordProof:
     log_index: int
     state_root: bytes
     exists: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class ErasureCertificate:
+    """That what entry `index` marked was destroyed, as entry `completed_index` says."""
+
+    index: int
+    completed_index: int
     text: str
 
 
@@ -135,6 +144,19 @@ class Audit:
                                reply.position.state_root, reply.exists, reply.text)  # fmt: skip
 
         return self._run("GetRecordProof", request, parse, min_index, timeout)
+
+    def erasure_certificate(self, index: int, *, min_index: Optional[int] = None,
+                            timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """The ErasureCertificate of the erasure that entry `index` ordered; waits until it is complete.
+
+        Raises NotFound (it ordered none), OutOfRange, Unavailable (not complete within the timeout).
+        """
+        request = erasure_pb2.GetErasureCertificateRequest(index=unsigned(index, "index"))
+
+        def parse(reply: Any) -> ErasureCertificate:
+            return ErasureCertificate(index, reply.completed_index, reply.text)
+
+        return self._run("GetErasureCertificate", request, parse, min_index, timeout)
 
     def read_log(self, first: int = 0, last: Optional[int] = None, *, follow: bool = False,
                  operations: bool = True, timeout: Optional[float] = None) -> Iterator[LogEntry]:  # fmt: skip

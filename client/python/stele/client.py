@@ -16,6 +16,7 @@ from stele._session import (
     Call, RetryPolicy, Session, TlsLike, connection_lost, make_stubs, open_channel,
 )  # fmt: skip
 from stele.audit import Audit
+from stele.erasure import Erasing
 from stele.filters import FilterLike
 from stele.v1.memory_service_pb2 import WriteRequest
 
@@ -24,7 +25,7 @@ Ids = Union[str, Sequence[str]]
 DEFAULT_ADDRESS = "127.0.0.1:7420"
 
 
-class Client:
+class Client(Erasing):
     """A connection to a Stele server. Thread-safe; make one and share it.
 
         with stele.Client("127.0.0.1:7420") as client:

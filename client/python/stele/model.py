@@ -124,7 +124,27 @@ class DeleteByFilter:
     limit: int = 0
 
 
-Operation = Union[Upsert, Insert, UpdateAttributes, Delete, DeleteByFilter]
+@dataclass(frozen=True)
+class Erase:
+    """Deletes a record and destroys all that was ever written of its id. In erasable collections."""
+
+    collection: str
+    id: str
+    expected_version: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class EraseByFilter:
+    """Erases matching records; otherwise as DeleteByFilter."""
+
+    collection: str
+    filter: FilterLike
+    limit: int = 0
+
+
+Operation = Union[
+    Upsert, Insert, UpdateAttributes, Delete, DeleteByFilter, Erase, EraseByFilter
+]  # fmt: skip
 
 
 # ---- results -------------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+// Erasure in the state: which entries marked content for destruction, and how entries are applied
+// again once it is gone.
+#include <algorithm>
+
+#include "index/check.h"
+#include "index/state_machine.h"
+
+namespace stele::index {
+
+bool StateMachine::MeetsErased(const Command& command) const {
+  return erased_records_ > 0 ||
+         std::any_of(command.operations.begin(), command.operations.end(),
+                     [](const auto& prepared) { return prepared.operation.erased; });
+}
+
+ApplyResult StateMachine::Replay(LogIndex index, const Command& command,
+                                 const LoggedResult& logged) {
+  logged_ = &logged;
+  for (const Effect& effect : logged.effects) {
+    if (effect.kind == Effect::Kind::kRecord) given_[effect.key] = effect.value;
+  }
+  ApplyResult result = Apply(index, command);
+  logged_ = nullptr;
+  given_.clear();
+  return result;
+}
+
+void StateMachine::NoteErasure(LogIndex index, const Command& command, const CommitRecord& commit) {
+  if (commit.outcome != Outcome::kOk) return;
+  const OperationKind first = command.operations.front().operation.kind;
+  if (first == OperationKind::kErasureCompleted) {
+    std::erase(pending_erasures_, command.operations.front().operation.index);
+    return;
+  }
+  const bool erases =
+      std::any_of(command.operations.begin(), command.operations.end(), [](const auto& prepared) {
+        return prepared.operation.kind == OperationKind::kErase ||
+               prepared.operation.kind == OperationKind::kEraseByFilter;
+      });
+  if (!erases) return;
+  pending_erasures_.push_back(index);
+  newest_erasure_ = index;
+}
+
+}  // namespace stele::index

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -101,6 +102,17 @@ bool Address(std::string_view bytes) {
   return true;
 }
 
+// A folder that goes with the process.
+struct Folder {
+  Folder() {
+    const char* const place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    path = absl::StrCat(place, "/stele-fuzz-", getpid());
+    std::filesystem::create_directories(path);
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
 constexpr Target kTargets[] = {
     {"page_token", PageToken, 1},
     {"write_request", WriteRequest, 4},
@@ -120,8 +132,8 @@ constexpr Target kTargets[] = {
 std::span<const Target> DoorTargets() { return kTargets; }
 
 std::string TemporaryFile(std::string_view bytes, std::string_view suffix) {
-  const char* const place = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-  const std::string path = absl::StrCat(place, "/stele-fuzz-", getpid(), ".", std::string(suffix));
+  static const Folder folder;
+  const std::string path = absl::StrCat(folder.path, "/file.", std::string(suffix));
   std::FILE* const file = std::fopen(path.c_str(), "wb");
   Demand(file != nullptr, "a temporary file cannot be written");
   std::fwrite(bytes.data(), 1, bytes.size(), file);

@@ -13,8 +13,6 @@
 namespace stele::client::cli {
 namespace {
 
-constexpr size_t kArgumentFileBytesMax = size_t{64} << 20;
-
 struct WriteArguments {
   std::string collection;
   std::string id;
@@ -28,12 +26,6 @@ struct WriteArguments {
   std::optional<uint64_t> expected_version;
   std::optional<uint64_t> expected_state_index;
 };
-
-// The argument itself, or the content of the file that "@FILE" names.
-absl::StatusOr<std::string> TextOrFile(const std::string& argument) {
-  if (!absl::StartsWith(argument, "@")) return argument;
-  return ReadFile(argument.substr(1), kArgumentFileBytesMax);
-}
 
 absl::StatusOr<Json> JsonArgument(const std::string& argument, absl::string_view where) {
   const absl::StatusOr<std::string> text = TextOrFile(argument);

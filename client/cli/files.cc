@@ -9,11 +9,13 @@
 #include <cstring>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace stele::client::cli {
 namespace {
 
+constexpr size_t kArgumentFileBytesMax = size_t{64} << 20;
 constexpr size_t kChunkBytes = size_t{1} << 20;
 constexpr size_t kLineBytesMax = size_t{64} << 20;
 
@@ -184,6 +186,11 @@ absl::Status AtomicFile::Commit() {
   const int result = fsync(directory);
   (void)close(directory);
   return result == 0 ? absl::OkStatus() : FileError("sync", folder);
+}
+
+absl::StatusOr<std::string> TextOrFile(const std::string& argument) {
+  if (!absl::StartsWith(argument, "@")) return argument;
+  return ReadFile(argument.substr(1), kArgumentFileBytesMax);
 }
 
 }  // namespace stele::client::cli

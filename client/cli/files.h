@@ -28,6 +28,9 @@ absl::StatusOr<uint64_t> FileSize(const std::string& path);
 // The whole file or pipe, at most `bytes_max`.
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max);
 
+// An argument itself, or the content of the file that "@FILE" names.
+absl::StatusOr<std::string> TextOrFile(const std::string& argument);
+
 // SHA-256 of the content, 32 bytes. `on_bytes` is told how many bytes have been read; may be empty.
 absl::StatusOr<std::string> HashFile(const std::string& path,
                                      const std::function<void(uint64_t)>& on_bytes);

@@ -90,10 +90,9 @@ bool Snapshot(std::string_view bytes) {
   for (const auto& section : manifest->sections) index::IsIntact(bytes, section);
   index::StateMachine state(1);
   const bool loaded = index::SnapshotLoader::Load(bytes, *manifest, &state, &error);
-  index::ForEachDocument(bytes, *manifest,
-                         [](const index::DocumentRef&, std::string_view, const index::Salt*) {
-                           return true;
-                         });
+  index::ForEachDocument(
+      bytes, *manifest,
+      [](const index::DocumentRef&, std::string_view, const index::Salt*) { return true; });
   if (!loaded) return false;
   Demand(state.state_root() == manifest->state_root, "snapshot root");
   return true;

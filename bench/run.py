@@ -215,6 +215,9 @@ def search(bench):
                      taken["grpc_micros"] / (within + taken["empty_micros"]), 1.15, True)
         bench.report(f"search in process, {rows // 1000}k x {dimension}", rows * dimension * 4 / within / 1e3,
                      "GB/s", "(see the kernels)")
+        bench.report(f"search at an index, {rows // 1000}k x {dimension}", taken["at_index_micros"],
+                     "us p50", f"the newest state: {within:,.0f}", taken["at_index_micros"] / within,
+                     1.10, True)
     search_together(bench)
 
 

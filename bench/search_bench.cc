@@ -1,7 +1,8 @@
 // A search over gRPC beside the same search in the process and an empty call.
 //   search_bench DIRECTORY ROWS DIMENSION QUERIES
-// Prints {"grpc_micros", "engine_micros", "empty_micros"}: medians, taken in turn in one run. Fails
-// if the two searches differ in anything.
+// Prints {"grpc_micros", "engine_micros", "empty_micros", "at_index_micros"}: medians, taken in
+// turn in one run; the last is the search in the process on the state one entry back, which has the
+// same rows. Fails if the searches differ in anything.
 //   search_bench DIRECTORY ROWS DIMENSION QUERIES ROUNDS
 // Clients in closed loops, QUERIES a round each, with joined searches and without, beside batches
 // of 16 in the process, in turn, ROUNDS times. Prints {"batch16_rate", "joined_16": {"rate", "p50",
@@ -104,13 +105,14 @@ class Asker {
     over_grpc.push_back(Micros(began));
     return good;
   }
-  bool InProcess(const std::string& query, std::vector<index::SearchHit>* hits) {
+  bool InProcess(const std::string& query, std::optional<index::LogIndex> at,
+                 std::vector<index::SearchHit>* hits) {
     const auto began = steady_clock::now();
     const std::vector<int32_t> raw = Quantized(query);
-    const auto view = engine_->Read(std::nullopt);
+    const auto view = engine_->Read(at);
     const index::SearchQuery search{raw, kHits, nullptr, std::nullopt};
     auto found = engine_->Search(*view, *view->FindCollection("c"), {&search, 1}, nullptr);
-    in_process.push_back(Micros(began));
+    (at.has_value() ? at_index : in_process).push_back(Micros(began));
     if (!found.ok()) return false;
     *hits = std::move(found->hits.front());
     return true;
@@ -124,7 +126,7 @@ class Asker {
     return good;
   }
 
-  std::vector<double> over_grpc, in_process, empty;
+  std::vector<double> over_grpc, in_process, at_index, empty;
 
  private:
   server::Engine* const engine_;
@@ -133,20 +135,24 @@ class Asker {
   const std::unique_ptr<grpc::health::v1::Health::Stub> health_;
 };
 
-bool Ask(Asker& asker, uint64_t queries, uint32_t dimension) {
+bool Ask(Asker& asker, uint64_t queries, uint32_t dimension, index::LogIndex before) {
   Random random(2);
   for (uint64_t i = 0; i < queries; ++i) {
     const std::string query = Float32Bytes(RandomVector(random, dimension));
     v1::SearchResponse response;
-    std::vector<index::SearchHit> hits;
+    std::vector<index::SearchHit> hits, hits_before;
     const bool grpc_first = i % 2 == 0;
     if (grpc_first && !asker.OverGrpc(query, &response)) return false;
-    if (!asker.InProcess(query, &hits) || !asker.Empty()) return false;
+    if (!grpc_first && !asker.InProcess(query, before, &hits_before)) return false;
+    if (!asker.InProcess(query, std::nullopt, &hits) || !asker.Empty()) return false;
+    if (grpc_first && !asker.InProcess(query, before, &hits_before)) return false;
     if (!grpc_first && !asker.OverGrpc(query, &response)) return false;
     if (hits.size() != static_cast<size_t>(response.hits_size())) return false;
+    if (hits.size() != hits_before.size()) return false;
     for (size_t j = 0; j < hits.size(); ++j) {
       const v1::Hit& hit = response.hits(static_cast<int>(j));
-      if (hit.distance_raw() != hits[j].distance || hit.record().id() != hits[j].version->id()) {
+      if (hit.distance_raw() != hits[j].distance || hit.record().id() != hits[j].version->id() ||
+          hits_before[j].version != hits[j].version) {
         return false;
       }
     }
@@ -281,11 +287,21 @@ int Main(int argc, char** argv) {
   }
   const Serving serving(engine->get(), server::JoinOptions().searches_max);
   if (!serving.server.ok()) return 1;
+  // An entry that changes nothing, so that the one before is not the newest.
+  const index::LogIndex before = (*engine)->published_index();
+  index::Operation absent;
+  absent.kind = index::OperationKind::kDelete;
+  absent.collection = "c";
+  absent.id = "not there";
+  if (!Submit(**engine, "nothing", {absent})) return 1;
   Asker asker(engine->get(),
               grpc::CreateChannel(serving.address(), grpc::InsecureChannelCredentials()));
-  if (!Ask(asker, queries, dimension)) return 1;
-  std::printf("{\"grpc_micros\": %.1f, \"engine_micros\": %.1f, \"empty_micros\": %.1f}\n",
-              Median(asker.over_grpc), Median(asker.in_process), Median(asker.empty));
+  if (!Ask(asker, queries, dimension, before)) return 1;
+  std::printf(
+      "{\"grpc_micros\": %.1f, \"engine_micros\": %.1f, \"empty_micros\": %.1f, "
+      "\"at_index_micros\": %.1f}\n",
+      Median(asker.over_grpc), Median(asker.in_process), Median(asker.empty),
+      Median(asker.at_index));
   return 0;
 }
 

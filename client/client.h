@@ -43,6 +43,8 @@
 #include "stele/v1/admin_service.pb.h"
 #include "stele/v1/audit_service.pb.h"
 #include "stele/v1/collection_service.pb.h"
+#include "stele/v1/diff.pb.h"
+#include "stele/v1/history.pb.h"
 #include "stele/v1/memory_service.pb.h"
 
 namespace stele::client {
@@ -162,6 +164,23 @@ class Client {
                                                       std::span<const Query> queries,
                                                       const Select& select = {},
                                                       const ReadOptions& options = {});
+  // All versions of a record, newest first, with who wrote them; also of one that is gone. Ends
+  // where `on_change` returns an error, which is then returned.
+  struct HistoryOptions {
+    Select select = {};
+    std::optional<uint64_t> to_index = {};  // changes up to this entry
+    int32_t page_size = 0;                  // 0: the server's default
+    uint64_t min_index = 0;
+    std::optional<absl::Duration> timeout = {};  // for each page
+  };
+  absl::Status History(absl::string_view collection, absl::string_view id,
+                       const HistoryOptions& options,
+                       const std::function<absl::Status(const v1::RecordChange&)>& on_change);
+  // Writes a record as it was after entry `to_index`, or deletes it if it was not there then: a new
+  // entry, the ones between stay. WriteOptions::expected_state_index has no meaning.
+  absl::StatusOr<v1::RevertRecordResponse> Revert(absl::string_view collection,
+                                                  absl::string_view id, uint64_t to_index,
+                                                  const WriteOptions& options = {});
   // What became of a write whose reply was lost.
   absl::StatusOr<v1::GetOutcomeResponse> GetOutcome(absl::string_view request_id,
                                                     const ReadOptions& options = {});
@@ -193,6 +212,30 @@ class Client {
   // That what entry `index` ordered to be erased is gone; waits for it until the deadline.
   absl::StatusOr<v1::GetErasureCertificateResponse> ErasureCertificate(
       uint64_t index, const ReadOptions& options = {});
+
+  // What changed between the states after entries `from` and `to`: the collections, or, where one
+  // is named, this collection and its records, in order of id; all pages.
+  absl::StatusOr<v1::DiffStatesResponse> DiffStates(uint64_t from, uint64_t to,
+                                                    absl::string_view collection = "",
+                                                    const ReadOptions& options = {});
+  // One search on both states, and why the answers differ.
+  absl::StatusOr<v1::DiffSearchResponse> DiffSearch(absl::string_view collection,
+                                                    const Query& query, uint64_t from, uint64_t to,
+                                                    const ReadOptions& options = {});
+  // A search, and what it would have answered without one of these. ReadOptions::at_time has no
+  // meaning.
+  struct Without {
+    std::vector<std::string> ids = {};         // records, left out of the search
+    std::optional<std::string> actor = {};     // all entries of an actor
+    std::optional<v1::LogRange> entries = {};  // these entries
+  };
+  absl::StatusOr<v1::CounterfactualSearchResponse> SearchWithout(absl::string_view collection,
+                                                                 const Query& query,
+                                                                 const Without& without,
+                                                                 const ReadOptions& options = {});
+  // Nodes of the newest state's trees; see stele/v1/diff.proto.
+  absl::StatusOr<v1::GetTreeNodesResponse> TreeNodes(const v1::GetTreeNodesRequest& request,
+                                                     const ReadOptions& options = {});
 
   // Entries first .. last of the log, or without a `last` the newest one; with `follow` it goes on
   // until `on_entry` returns an error, which is then returned, or the deadline is over. Without

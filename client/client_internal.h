@@ -13,16 +13,22 @@
 
 namespace stele::client {
 
-// min_index, at_index and explain, where the request has them.
+// min_index, at_index, at_time and explain, where the request has them.
 template <typename Request>
 void FillRead(const Connection& connection, const ReadOptions& options, Request* request) {
   uint64_t min_index = options.min_index;
-  bool has_at_index = false;
+  bool has_point = false;
   if constexpr (requires { request->set_at_index(0); }) {
-    has_at_index = options.at_index.has_value();
-    if (has_at_index) request->set_at_index(*options.at_index);
+    has_point = options.at_index.has_value();
+    if (has_point) request->set_at_index(*options.at_index);
   }
-  if (connection.options().read_your_writes && !has_at_index) {
+  if constexpr (requires { request->set_at_time_micros(0); }) {
+    if (options.at_time.has_value()) {
+      request->set_at_time_micros(absl::ToUnixMicros(*options.at_time));
+      has_point = true;
+    }
+  }
+  if (connection.options().read_your_writes && !has_point) {
     min_index = std::max(min_index, connection.written_index());
   }
   request->set_min_index(min_index);

@@ -54,6 +54,9 @@ struct ReadOptions {
   uint64_t min_index = 0;
   // Read the state after this entry instead of the newest.
   std::optional<uint64_t> at_index = {};
+  // Or the state at this time: after the last entry that was logged at it or before. Not with
+  // at_index.
+  std::optional<absl::Time> at_time = {};
   std::optional<absl::Duration> timeout = {};
   // Search and BatchSearch: tell how each answer was found, in a v1::SearchExplanation.
   bool explain = false;

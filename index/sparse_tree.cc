@@ -139,6 +139,40 @@ SparseProof SparseTree::Prove(const Hash& key) const {
   return proof;
 }
 
+std::vector<TreeNode> SparseTree::Read(const Hash& prefix, uint32_t bits, uint32_t levels) const {
+  std::vector<TreeNode> nodes;
+  Hash path{};
+  Ref ref = root_;
+  uint32_t depth = 0;
+  for (; depth < bits && ref != kEmpty && !IsLeaf(ref); ++depth) {
+    const unsigned bit = Bit(prefix, depth);
+    if (bit != 0) path[depth / 8] = static_cast<uint8_t>(path[depth / 8] | 0x80u >> depth % 8);
+    ref = nodes_[ref].children[bit];
+  }
+  // A leaf stands for its key alone, wherever it is.
+  for (; depth < bits && ref != kEmpty; ++depth) {
+    if (Bit(leaf(ref).key, depth) != Bit(prefix, depth)) return nodes;
+  }
+  ReadBelow(ref, path, depth, bits + levels, &nodes);
+  return nodes;
+}
+
+void SparseTree::ReadBelow(Ref ref, const Hash& path, uint32_t depth, uint32_t depth_max,
+                           std::vector<TreeNode>* nodes) const {
+  if (ref == kEmpty) return;
+  if (IsLeaf(ref)) {
+    nodes->push_back({leaf(ref).key, depth, true, leaf(ref).value});
+  } else if (depth >= depth_max) {
+    nodes->push_back({path, depth, false, HashOf(ref)});
+  } else {
+    const Node& node = nodes_[ref];
+    ReadBelow(node.children[0], path, depth + 1, depth_max, nodes);
+    Hash right = path;
+    right[depth / 8] = static_cast<uint8_t>(right[depth / 8] | 0x80u >> depth % 8);
+    ReadBelow(node.children[1], right, depth + 1, depth_max, nodes);
+  }
+}
+
 size_t SparseTree::memory_bytes() const { return leaves_.memory_bytes() + nodes_.memory_bytes(); }
 
 }  // namespace stele::index

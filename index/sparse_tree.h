@@ -20,6 +20,14 @@
 
 namespace stele::index {
 
+// A place in a tree: an inner node by its hash, or a leaf by its key and value.
+struct TreeNode {
+  Hash path{};  // its first `depth` bits; of a leaf, the key
+  uint32_t depth = 0;
+  bool is_leaf = false;
+  Hash hash{};  // of a leaf, the value
+};
+
 class SparseTree {
  public:
   SparseTree() = default;
@@ -33,6 +41,11 @@ class SparseTree {
   Hash Root();
   // That the key is there with its value, or is not there. REQUIRES: no change since Root().
   SparseProof Prove(const Hash& key) const;
+
+  // What is below the first `bits` bits of `prefix`: leaves above depth bits + levels, and all that
+  // is there at that depth, in order of path; empty subtrees are left out. REQUIRES: no change
+  // since Root(); bits <= 256.
+  std::vector<TreeNode> Read(const Hash& prefix, uint32_t bits, uint32_t levels) const;
 
   // Digests computed so far: what tests count.
   uint64_t hash_count() const { return hash_count_; }
@@ -83,6 +96,8 @@ class SparseTree {
   Ref Split(Ref old_leaf, Ref new_leaf, unsigned depth);
   Hash Rehash(Ref ref);
   Hash HashOf(Ref ref) const;
+  void ReadBelow(Ref ref, const Hash& path, uint32_t depth, uint32_t depth_max,
+                 std::vector<TreeNode>* nodes) const;
 
   Ref root_ = kEmpty;
   Arena<Leaf> leaves_;

@@ -53,6 +53,10 @@ struct SeenRequest {
   Hash body{};  // RequestBody of the command that used the id
 };
 
+// `base` with the attributes of `update` laid over it and `removed` taken out; both maps encoded.
+// False where that would break a limit.
+bool MergeAttributes(std::string_view base, const Operation& update, std::string* merged);
+
 class StateMachine {
  public:
   // `seed` spreads the heights of ordered maps; it affects speed only.
@@ -110,6 +114,11 @@ class StateMachine {
   // What the state says of a record now, with the paths that prove it; without its content.
   // RecordProof is complete but for the log inclusion proof of the newest entry.
   RecordProof ProveRecord(std::string_view collection, std::string_view id) const;
+
+  // Nodes of the tree over a collection's records, or (no name) over the collections, as
+  // SparseTree::Read gives them. False where there is no such collection now.
+  bool ReadTree(std::string_view collection, const Hash& prefix, uint32_t bits, uint32_t levels,
+                std::vector<TreeNode>* nodes) const;
 
   // Digests computed by the trees: what tests count.
   uint64_t hash_count() const;

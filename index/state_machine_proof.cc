@@ -39,4 +39,17 @@ RecordProof StateMachine::ProveRecord(std::string_view collection, std::string_v
   return proof;
 }
 
+bool StateMachine::ReadTree(std::string_view collection, const Hash& prefix, uint32_t bits,
+                            uint32_t levels, std::vector<TreeNode>* nodes) const {
+  if (collection.empty()) {
+    *nodes = collections_tree_.Read(prefix, bits, levels);
+    return true;
+  }
+  const auto* head = collections_.Find(collection);
+  const Collection* newest = head != nullptr ? head->payload.newest.Get() : nullptr;
+  if (newest == nullptr || newest->died.Get() != kNever) return false;
+  *nodes = newest->tree().Read(prefix, bits, levels);
+  return true;
+}
+
 }  // namespace stele::index

@@ -7,10 +7,7 @@
 #include "index/state_machine.h"
 
 namespace stele::index {
-namespace {
 
-// `base` with `set` laid over it and `removed` taken out; both maps encoded. Empty result and false
-// where it would break a limit.
 bool MergeAttributes(std::string_view base, const Operation& update, std::string* merged) {
   AttributeMap old_map, set_map, map;
   Check(DecodeAttributes(base, &old_map) && DecodeAttributes(update.attributes, &set_map));
@@ -32,8 +29,6 @@ bool MergeAttributes(std::string_view base, const Operation& update, std::string
   *merged = EncodeAttributes(result);
   return result.size() <= kAttributesMax && merged->size() <= kAttributesBytesMax;
 }
-
-}  // namespace
 
 void StateMachine::ExecuteRecords(LogIndex index, const Command& command, ApplyResult* result) {
   std::vector<Plan> plans(command.operations.size());

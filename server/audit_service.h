@@ -34,6 +34,18 @@ class AuditService final : public v1::AuditService::CallbackService {
       v1::GetErasureCertificateResponse* response) override;
   grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(
       grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) override;
+  grpc::ServerUnaryReactor* DiffStates(grpc::CallbackServerContext* context,
+                                       const v1::DiffStatesRequest* request,
+                                       v1::DiffStatesResponse* response) override;
+  grpc::ServerUnaryReactor* DiffSearch(grpc::CallbackServerContext* context,
+                                       const v1::DiffSearchRequest* request,
+                                       v1::DiffSearchResponse* response) override;
+  grpc::ServerUnaryReactor* CounterfactualSearch(
+      grpc::CallbackServerContext* context, const v1::CounterfactualSearchRequest* request,
+      v1::CounterfactualSearchResponse* response) override;
+  grpc::ServerUnaryReactor* GetTreeNodes(grpc::CallbackServerContext* context,
+                                         const v1::GetTreeNodesRequest* request,
+                                         v1::GetTreeNodesResponse* response) override;
 
  private:
   void ProveRecord(Call* call, const v1::GetRecordProofRequest* request,

@@ -202,6 +202,34 @@ absl::StatusOr<ReadView> Engine::Read(std::optional<index::LogIndex> at_index) c
   }
 }
 
+absl::StatusOr<index::LogIndex> Engine::IndexAtTime(int64_t time_micros) const {
+  const absl::StatusOr<ReadView> newest = Read(std::nullopt);
+  if (!newest.ok()) return newest.status();
+  index::LogIndex low = horizon_.load();
+  index::LogIndex high = newest->n();
+  // The horizon may have passed the view meanwhile.
+  low = std::min(low, high);
+  const auto time_of = [this](index::LogIndex n) {
+    return impl_->state->EntryAt(n).timestamp_micros;
+  };
+  const int64_t oldest = time_of(low);
+  if (time_micros < oldest) {
+    return absl::OutOfRangeError(absl::StrCat(
+        "time ", time_micros, " is before that of the oldest entry that is kept, ", low,
+        ", which was logged at ", oldest, " (microseconds since 1970-01-01T00:00:00Z)"));
+  }
+  // Times never fall, and that of `low` is not above.
+  while (low < high) {
+    const index::LogIndex middle = low + (high - low + 1) / 2;
+    if (time_of(middle) <= time_micros) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return low;
+}
+
 uint64_t Engine::WhenPublished(index::LogIndex index, std::function<void(bool)> callback) {
   {
     std::lock_guard lock(impl_->published_mutex);

@@ -179,6 +179,9 @@ class Engine {
   // The newest published state, or that after entry *at_index: OUT_OF_RANGE (naming the horizon, or
   // the newest index) where it is not held.
   absl::StatusOr<ReadView> Read(std::optional<index::LogIndex> at_index) const;
+  // The last published entry whose logged time is `time_micros` or before; found by bisection among
+  // the held states. OUT_OF_RANGE (naming the horizon and its time) where that is before them.
+  absl::StatusOr<index::LogIndex> IndexAtTime(int64_t time_micros) const;
   index::LogIndex published_index() const { return published_.load(std::memory_order_acquire); }
   index::LogIndex history_index() const { return horizon_.load(); }
   // Runs `callback` as soon as the published index reaches `index`: at once, or on a thread of the
@@ -209,6 +212,7 @@ class Engine {
   const storage::LogId& log_id() const;
   index::LogIndex base_index() const;
   index::Hash log_root() const;  // over entries up to published_index()
+  const std::string& data_directory() const { return options_.data_directory; }
   // For proofs: what is durable, and the log tree before base_index().
   const storage::Journal& journal() const;
   const index::LogTree& base_tree() const;

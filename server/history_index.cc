@@ -89,4 +89,23 @@ absl::Status CompleteHistory(storage::Journal* journal) {
   return journal->MarkHistoryComplete();
 }
 
+absl::Status VerifyHistory(const storage::Journal& journal) {
+  const std::optional<uint64_t> end = journal.end_index();
+  if (!journal.HistoryComplete() || !end.has_value()) return absl::OkStatus();
+  for (uint64_t index = journal.base_index(); index <= *end; ++index) {
+    const absl::StatusOr<std::vector<storage::HistoryRow>> rows = RowsOf(journal, index);
+    if (!rows.ok()) return rows.status();
+    for (const storage::HistoryRow& row : *rows) {
+      const absl::StatusOr<bool> there = journal.HasHistoryRow(row);
+      if (!there.ok()) return there.status();
+      if (!*there) {
+        return absl::DataLossError(
+            absl::StrCat("entry ", index,
+                         ": a row of the index from records to entries is missing ", "or damaged"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace stele::server

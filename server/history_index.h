@@ -27,4 +27,7 @@ std::vector<storage::HistoryWrite> HistoryOf(const std::vector<index::Effect>& e
 // the newest are missing. DATA_LOSS names an entry that cannot be read.
 absl::Status CompleteHistory(storage::Journal* journal);
 
+// Looks for every row, where they should all be there. DATA_LOSS names the entry whose row is not.
+absl::Status VerifyHistory(const storage::Journal& journal);
+
 }  // namespace stele::server

@@ -21,12 +21,6 @@ namespace {
 constexpr uint32_t kRecordsPerCheck = 32;
 
 template <typename Request>
-std::optional<index::LogIndex> AtIndexOf(const Request& request) {
-  if (!request.has_at_index()) return std::nullopt;
-  return request.at_index();
-}
-
-template <typename Request>
 absl::StatusOr<std::optional<index::Filter>> FilterOf(const Request& request) {
   if (!request.has_filter()) return std::optional<index::Filter>();
   absl::StatusOr<index::Filter> filter = ConvertFilter(request.filter(), "filter");
@@ -44,6 +38,7 @@ std::string ArgumentsOf(const v1::ListRecordsRequest& request,
   index::Encoder encoder;
   encoder.Sized("ListRecords").Sized(request.collection());
   encoder.U8(request.has_at_index() ? 1 : 0).U64(request.at_index());
+  encoder.U8(request.has_at_time_micros() ? 1 : 0).I64(request.at_time_micros());
   encoder.U8(request.selector().vector() ? 1 : 0).U8(request.selector().attributes() ? 1 : 0);
   encoder.U8(request.selector().document() ? 1 : 0).U8(filter.has_value() ? 1 : 0);
   if (filter.has_value()) index::EncodeFilter(*filter, encoder);
@@ -66,15 +61,18 @@ absl::StatusOr<GetPlan> GetPlan::Make(const v1::GetRecordsRequest& request) {
     status = CheckRecordId(request.ids(i), absl::StrCat("ids[", i, "]"));
     if (!status.ok()) return status;
   }
+  const absl::StatusOr<ReadPoint> point = ReadPointOf(request);
+  if (!point.ok()) return point.status();
   GetPlan plan;
   plan.request_ = &request;
+  plan.point_ = *point;
   return plan;
 }
 
 absl::Status GetPlan::Run(const Engine& engine, const Stopped& stopped,
                           v1::GetRecordsResponse* response) const {
   const absl::StatusOr<CollectionView> opened =
-      OpenCollection(engine, AtIndexOf(*request_), request_->collection());
+      OpenCollection(engine, point_, request_->collection());
   if (!opened.ok()) return opened.status();
   const auto& [view, collection] = *opened;
   FillPosition(view.position(), response->mutable_position());
@@ -101,8 +99,11 @@ absl::StatusOr<ListPlan> ListPlan::Make(const v1::ListRecordsRequest& request) {
   if (!page_size.ok()) return page_size.status();
   absl::StatusOr<std::optional<index::Filter>> filter = FilterOf(request);
   if (!filter.ok()) return filter.status();
+  const absl::StatusOr<ReadPoint> point = ReadPointOf(request);
+  if (!point.ok()) return point.status();
   ListPlan plan;
   plan.request_ = &request;
+  plan.point_ = *point;
   plan.page_size_ = *page_size;
   plan.filter_ = *std::move(filter);
   plan.arguments_ = ArgumentsOf(request, plan.filter_);
@@ -111,8 +112,7 @@ absl::StatusOr<ListPlan> ListPlan::Make(const v1::ListRecordsRequest& request) {
 
 absl::Status ListPlan::Run(const Engine& engine, const Stopped& stopped,
                            v1::ListRecordsResponse* response) const {
-  absl::StatusOr<Page> page =
-      OpenPage(engine, request_->page_token(), arguments_, AtIndexOf(*request_));
+  absl::StatusOr<Page> page = OpenPage(engine, request_->page_token(), arguments_, point_);
   if (!page.ok()) return page.status();
   const ReadView& view = page->view;
   const absl::StatusOr<const index::Collection*> collection =
@@ -148,8 +148,11 @@ absl::StatusOr<CountPlan> CountPlan::Make(const v1::CountRecordsRequest& request
   if (!status.ok()) return status;
   absl::StatusOr<std::optional<index::Filter>> filter = FilterOf(request);
   if (!filter.ok()) return filter.status();
+  const absl::StatusOr<ReadPoint> point = ReadPointOf(request);
+  if (!point.ok()) return point.status();
   CountPlan plan;
   plan.request_ = &request;
+  plan.point_ = *point;
   plan.filter_ = *std::move(filter);
   return plan;
 }
@@ -157,7 +160,7 @@ absl::StatusOr<CountPlan> CountPlan::Make(const v1::CountRecordsRequest& request
 absl::Status CountPlan::Run(const Engine& engine, const Stopped& stopped,
                             v1::CountRecordsResponse* response) const {
   const absl::StatusOr<CollectionView> opened =
-      OpenCollection(engine, AtIndexOf(*request_), request_->collection());
+      OpenCollection(engine, point_, request_->collection());
   if (!opened.ok()) return opened.status();
   const auto& [view, collection] = *opened;
   FillPosition(view.position(), response->mutable_position());

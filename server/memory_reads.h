@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "index/filter.h"
 #include "server/engine.h"
+#include "server/views.h"
 #include "stele/v1/memory_service.pb.h"
 
 namespace stele::server {
@@ -30,6 +31,7 @@ class GetPlan {
 
  private:
   const v1::GetRecordsRequest* request_ = nullptr;
+  ReadPoint point_;
 };
 
 class ListPlan {
@@ -40,6 +42,7 @@ class ListPlan {
 
  private:
   const v1::ListRecordsRequest* request_ = nullptr;
+  ReadPoint point_;
   int32_t page_size_ = 0;
   std::optional<index::Filter> filter_;
   std::string arguments_;  // canonical bytes of what a page token binds
@@ -55,6 +58,7 @@ class CountPlan {
 
  private:
   const v1::CountRecordsRequest* request_ = nullptr;
+  ReadPoint point_;
   std::optional<index::Filter> filter_;
 };
 

@@ -37,11 +37,14 @@ absl::Status FillHits(std::span<const index::SearchHit> hits, index::Metric metr
 }  // namespace
 
 template <typename Request>
-void SearchPlan::SetCommon(const Request& request) {
+absl::Status SearchPlan::SetCommon(const Request& request) {
   collection_ = &request.collection();
   selector_ = &request.selector();
-  if (request.has_at_index()) at_index_ = request.at_index();
   explain_ = request.explain();
+  const absl::StatusOr<ReadPoint> point = ReadPointOf(request);
+  if (!point.ok()) return point.status();
+  point_ = *point;
+  return CheckCollectionName(request.collection(), "collection");
 }
 
 absl::Status SearchPlan::Add(const v1::SearchQuery& query, std::string field) {
@@ -74,8 +77,7 @@ absl::Status SearchPlan::Add(const v1::SearchQuery& query, std::string field) {
 
 absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::SearchRequest& request) {
   SearchPlan plan;
-  plan.SetCommon(request);
-  absl::Status status = CheckCollectionName(request.collection(), "collection");
+  absl::Status status = plan.SetCommon(request);
   if (status.ok()) status = plan.Add(request.query(), "query");
   if (!status.ok()) return status;
   return plan;
@@ -83,8 +85,7 @@ absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::SearchRequest& request) {
 
 absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::BatchSearchRequest& request) {
   SearchPlan plan;
-  plan.SetCommon(request);
-  absl::Status status = CheckCollectionName(request.collection(), "collection");
+  absl::Status status = plan.SetCommon(request);
   if (!status.ok()) return status;
   if (request.queries().empty()) {
     return BadField("QUERIES_EMPTY", "queries", "give at least one query");
@@ -128,7 +129,7 @@ absl::Status SearchPlan::Prepare(const Query& query, const index::CollectionConf
 
 absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
                                                       const Stopped& stopped) const {
-  absl::StatusOr<CollectionView> opened = OpenCollection(engine, at_index_, *collection_);
+  absl::StatusOr<CollectionView> opened = OpenCollection(engine, point_, *collection_);
   if (!opened.ok()) return opened.status();
   Answer answer{*std::move(opened), {}};
 
@@ -200,8 +201,7 @@ absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
 }
 
 bool SearchPlan::joinable() const {
-  return !at_index_.has_value() && queries_.size() == 1 &&
-         queries_.front().wire->k() <= kJoinedKMax;
+  return point_.is_newest() && queries_.size() == 1 && queries_.front().wire->k() <= kJoinedKMax;
 }
 
 JoinableSearch SearchPlan::ToJoin(const Engine& engine, Stopped stopped,

@@ -62,7 +62,7 @@ class SearchPlan {
   };
 
   template <typename Request>
-  void SetCommon(const Request& request);
+  absl::Status SetCommon(const Request& request);
   absl::Status Add(const v1::SearchQuery& query, std::string field);
   absl::Status Prepare(const Query& query, const index::CollectionConfig& config,
                        Prepared* prepared) const;
@@ -74,7 +74,7 @@ class SearchPlan {
 
   const std::string* collection_ = nullptr;
   const v1::Selector* selector_ = nullptr;
-  std::optional<index::LogIndex> at_index_;
+  ReadPoint point_;
   bool explain_ = false;
   std::vector<Query> queries_;
 };

@@ -1,14 +1,16 @@
 #include "server/memory_service.h"
 
 #include <memory>
-#include <type_traits>
 #include <utility>
 
 #include "server/errors.h"
+#include "server/memory_history.h"
 #include "server/memory_reads.h"
 #include "server/memory_search.h"
 #include "server/outcomes.h"
 #include "server/requests.h"
+#include "server/revert.h"
+#include "server/run_read.h"
 #include "server/views.h"
 #include "server/write_door.h"
 #include "server/write_stream.h"
@@ -30,34 +32,6 @@ void DraftAndSubmit(const Parts& parts, Call* call, const v1::WriteRequest* requ
                 if (status.ok()) FillWriteResponse(*result, response);
                 call->Done(status);
               });
-}
-
-// A read: checked at once, then made as soon as min_index is there.
-template <typename Plan, typename Request, typename Response>
-grpc::ServerUnaryReactor* RunRead(const Parts& parts, grpc::CallbackServerContext* context,
-                                  std::string_view method, const Request* request,
-                                  Response* response) {
-  auto* call = new Call(context, parts.gate, method);
-  if (!call->admitted()) return call;
-  absl::StatusOr<Plan> made = Plan::Make(*request);
-  if (!made.ok()) {
-    call->Done(made.status());
-    return call;
-  }
-  auto plan = std::make_shared<const Plan>(*std::move(made));
-  const auto work = [engine = parts.engine, call, plan, response] {
-    return plan->Run(
-        *engine, [call] { return call->Stopped(); }, response);
-  };
-  WhenReached(parts.engine, request->min_index(), call,
-              [executor = parts.executor, call, plan, work](const absl::Status& status) {
-                if (!status.ok()) return call->Done(status);
-                if constexpr (std::is_same_v<Plan, CountPlan>) {
-                  if (plan->is_short()) return call->Done(work());
-                }
-                RunOnExecutor(executor, call, work);
-              });
-  return call;
 }
 
 // A search that joins others, or moves to the executor alone.
@@ -153,6 +127,20 @@ grpc::ServerUnaryReactor* MemoryService::BatchSearch(grpc::CallbackServerContext
                                                      const v1::BatchSearchRequest* request,
                                                      v1::BatchSearchResponse* response) {
   return RunRead<SearchPlan>(parts_, context, "BatchSearch", request, response);
+}
+
+grpc::ServerUnaryReactor* MemoryService::GetHistory(grpc::CallbackServerContext* context,
+                                                    const v1::GetHistoryRequest* request,
+                                                    v1::GetHistoryResponse* response) {
+  return RunRead<HistoryPlan>(parts_, context, "GetHistory", request, response);
+}
+
+grpc::ServerUnaryReactor* MemoryService::RevertRecord(grpc::CallbackServerContext* context,
+                                                      const v1::RevertRecordRequest* request,
+                                                      v1::RevertRecordResponse* response) {
+  auto* call = new Call(context, parts_.gate, "RevertRecord");
+  if (call->admitted()) Revert(parts_, call, request, response);
+  return call;
 }
 
 grpc::ServerUnaryReactor* MemoryService::GetOutcome(grpc::CallbackServerContext* context,

@@ -43,6 +43,12 @@ class MemoryService final : public v1::MemoryService::CallbackService {
   grpc::ServerUnaryReactor* GetOutcome(grpc::CallbackServerContext* context,
                                        const v1::GetOutcomeRequest* request,
                                        v1::GetOutcomeResponse* response) override;
+  grpc::ServerUnaryReactor* GetHistory(grpc::CallbackServerContext* context,
+                                       const v1::GetHistoryRequest* request,
+                                       v1::GetHistoryResponse* response) override;
+  grpc::ServerUnaryReactor* RevertRecord(grpc::CallbackServerContext* context,
+                                         const v1::RevertRecordRequest* request,
+                                         v1::RevertRecordResponse* response) override;
 
  private:
   const Parts parts_;

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "index/snapshot.h"
 #include "server/data_directory.h"
+#include "server/history_index.h"
 #include "server/log_nodes.h"
 #include "server/recovery.h"
 #include "storage/journal.h"
@@ -164,6 +165,8 @@ absl::StatusOr<VerifiedDirectory> VerifyDataDirectory(const EngineOptions& optio
       ReplayJournal(**journal, options.data_directory, progress, std::nullopt);
   if (!replay.ok()) return replay.status();
   verified.replay = *std::move(replay);
+  status = VerifyHistory(**journal);
+  if (!status.ok()) return status;
   const absl::StatusOr<index::LogTree> base = ReadBaseTree(**store, **journal);
   if (!base.ok()) return base.status();
   const auto last_signed =

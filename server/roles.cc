@@ -29,6 +29,8 @@ constexpr MethodRule kRules[] = {
     {"Search", Role::kReader},
     {"BatchSearch", Role::kReader},
     {"GetOutcome", Role::kReader},
+    {"GetHistory", Role::kReader},
+    {"RevertRecord", Role::kWriter},
     {"CreateSnapshot", Role::kAdmin},
     {"ListSnapshots", Role::kReader},
     {"GetServerInfo", Role::kReader},
@@ -38,6 +40,10 @@ constexpr MethodRule kRules[] = {
     {"GetRecordProof", Role::kAuditor},
     {"GetErasureCertificate", Role::kAuditor},
     {"ReadLog", Role::kAuditor},
+    {"DiffStates", Role::kAuditor},
+    {"DiffSearch", Role::kAuditor},
+    {"CounterfactualSearch", Role::kAuditor},
+    {"GetTreeNodes", Role::kAuditor},
 };
 
 }  // namespace

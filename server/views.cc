@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/errors.h"
-#include "server/page_token.h"
 
 namespace stele::server {
 namespace {
@@ -17,10 +16,25 @@ absl::Status OutOfRange(const Engine& engine, std::string_view reason, const std
 
 }  // namespace
 
-absl::StatusOr<ReadView> OpenView(const Engine& engine, std::optional<index::LogIndex> at_index) {
+absl::Status AtIndexWithTime() {
+  return BadField("AT_INDEX_WITH_TIME", "at_time_micros",
+                  "at_index and at_time_micros both name a state; give one of them");
+}
+
+absl::StatusOr<ReadView> OpenView(const Engine& engine, const ReadPoint& point) {
+  std::optional<index::LogIndex> at_index = point.index;
+  if (point.time_micros.has_value()) {
+    const absl::StatusOr<index::LogIndex> found = engine.IndexAtTime(*point.time_micros);
+    if (!found.ok()) {
+      return OutOfRange(engine, "AT_TIME_OUT_OF_RANGE", std::string(found.status().message()));
+    }
+    at_index = *found;
+  }
   absl::StatusOr<ReadView> view = engine.Read(at_index);
   if (view.ok() || !absl::IsOutOfRange(view.status())) return view;
-  return OutOfRange(engine, "AT_INDEX_OUT_OF_RANGE", std::string(view.status().message()));
+  const std::string message(view.status().message());
+  if (point.time_micros.has_value()) return OutOfRange(engine, "AT_TIME_OUT_OF_RANGE", message);
+  return OutOfRange(engine, "AT_INDEX_OUT_OF_RANGE", message);
 }
 
 absl::StatusOr<const index::Collection*> FindCollection(const ReadView& view,
@@ -30,10 +44,9 @@ absl::StatusOr<const index::Collection*> FindCollection(const ReadView& view,
   return collection;
 }
 
-absl::StatusOr<CollectionView> OpenCollection(const Engine& engine,
-                                              std::optional<index::LogIndex> at_index,
+absl::StatusOr<CollectionView> OpenCollection(const Engine& engine, const ReadPoint& point,
                                               std::string_view name) {
-  absl::StatusOr<ReadView> view = OpenView(engine, at_index);
+  absl::StatusOr<ReadView> view = OpenView(engine, point);
   if (!view.ok()) return view.status();
   const absl::StatusOr<const index::Collection*> collection = FindCollection(*view, name);
   if (!collection.ok()) return collection.status();
@@ -50,15 +63,8 @@ CollectionLookup NewestCollections::Lookup() const {
   };
 }
 
-absl::StatusOr<Page> OpenPage(const Engine& engine, std::string_view token,
-                              std::string_view arguments, std::optional<index::LogIndex> at_index) {
-  Page page;
-  if (token.empty()) {
-    absl::StatusOr<ReadView> view = OpenView(engine, at_index);
-    if (!view.ok()) return view.status();
-    page.view = *std::move(view);
-    return page;
-  }
+absl::StatusOr<PageToken> ReadPageToken(const Engine& engine, std::string_view token,
+                                        std::string_view arguments) {
   std::optional<PageToken> decoded = DecodePageToken(token);
   if (!decoded.has_value()) {
     return BadField("PAGE_TOKEN_INVALID", "page_token",
@@ -72,6 +78,20 @@ absl::StatusOr<Page> OpenPage(const Engine& engine, std::string_view token,
     return BadField("PAGE_TOKEN_MISMATCH", "page_token",
                     "it was made for other arguments; only page_size and min_index may change");
   }
+  return *std::move(decoded);
+}
+
+absl::StatusOr<Page> OpenPage(const Engine& engine, std::string_view token,
+                              std::string_view arguments, const ReadPoint& point) {
+  Page page;
+  if (token.empty()) {
+    absl::StatusOr<ReadView> view = OpenView(engine, point);
+    if (!view.ok()) return view.status();
+    page.view = *std::move(view);
+    return page;
+  }
+  absl::StatusOr<PageToken> decoded = ReadPageToken(engine, token, arguments);
+  if (!decoded.ok()) return decoded.status();
   absl::StatusOr<ReadView> view = engine.Read(decoded->index);
   if (absl::IsOutOfRange(view.status())) {
     return OutOfRange(

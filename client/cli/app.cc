@@ -77,6 +77,8 @@ std::unique_ptr<CLI::App> BuildApp(Context* context) {
   AddErasureCommands(app.get(), context);
   AddReadCommands(app.get(), context);
   AddSearchCommand(app.get(), context);
+  AddHistoryCommands(app.get(), context);
+  AddCompareCommands(app.get(), context);
   AddAuditCommands(app.get(), context);
   AddLogCommands(app.get(), context);
   AddOfflineCommands(app.get(), context);

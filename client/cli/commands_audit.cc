@@ -274,6 +274,8 @@ void AddAuditCommands(CLI::App* app, Context* context) {
                      "File to compare with the record's document, for a record proof");
   SetAuditRun(verify, context, options, RunVerify);
 
+  AddDivergeCommand(audit, context);
+
   CLI::App* watch = AddCommand(
       audit, "watch", "Demand that every checkpoint extends the last one seen; exit code 8 if not");
   watch->add_option("--state", options->state_file, "File that remembers the last one seen")

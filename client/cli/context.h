@@ -73,8 +73,12 @@ void AddWriteCommands(CLI::App* app, Context* context);
 void AddErasureCommands(CLI::App* app, Context* context);
 void AddReadCommands(CLI::App* app, Context* context);
 void AddSearchCommand(CLI::App* app, Context* context);
+void AddHistoryCommands(CLI::App* app, Context* context);
 void AddTransferCommands(CLI::App* app, Context* context);
 void AddAuditCommands(CLI::App* app, Context* context);
+void AddCompareCommands(CLI::App* app, Context* context);
+// `diverge`, to `audit`.
+void AddDivergeCommand(CLI::App* audit, Context* context);
 void AddLogCommands(CLI::App* app, Context* context);
 void AddOfflineCommands(CLI::App* app, Context* context);
 void AddCompletionCommand(CLI::App* app, Context* context);

@@ -1,5 +1,6 @@
 #include "client/cli/read_options.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -25,10 +26,22 @@ std::string VectorCell(const std::string& q16) {
 
 }  // namespace
 
+std::optional<absl::Time> ParseTime(const std::string& text) {
+  absl::Time time;
+  std::string error;
+  // With a zone; "now" and "infinite-future" are words of the parser that are no RFC 3339.
+  if (text.empty() || !absl::ascii_isdigit(static_cast<unsigned char>(text.front())) ||
+      !absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
+    return std::nullopt;
+  }
+  return time;
+}
+
 ReadOptions ReadArguments::read() const {
   ReadOptions options;
   options.min_index = min_index;
   options.at_index = at_index;
+  options.at_time = at_time;
   return options;
 }
 
@@ -49,7 +62,21 @@ void AddFilterOption(CLI::App* command, ReadArguments* arguments) {
 
 void AddIndexOptions(CLI::App* command, ReadArguments* arguments) {
   command->add_option("--min-index", arguments->min_index, "Wait for this log index");
-  command->add_option("--at-index", arguments->at_index, "Read the state after this log index");
+  CLI::Option* index =
+      command->add_option("--at-index", arguments->at_index, "Read the state after this log index");
+  command
+      ->add_option_function<std::string>(
+          "--at-time",
+          [arguments](const std::string& text) {
+            const std::optional<absl::Time> time = ParseTime(text);
+            if (!time.has_value()) {
+              throw CLI::ValidationError(
+                  "--at-time", "'" + text + "' is not a time like 2026-11-24T10:00:00Z (RFC 3339)");
+            }
+            arguments->at_time = *time;
+          },
+          "Read the state at this time, RFC 3339, e.g. 2026-11-24T10:00:00Z")
+      ->excludes(index);
 }
 
 absl::StatusOr<std::optional<Filter>> FilterArgument(const std::string& argument) {

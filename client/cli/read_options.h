@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "client/cli/json_values.h"
 #include "client/cli/table.h"
 #include "client/client.h"
@@ -22,6 +23,7 @@ struct ReadArguments {
   bool with_document = false;
   uint64_t min_index = 0;
   std::optional<uint64_t> at_index;
+  std::optional<absl::Time> at_time;
 
   Select select() const { return {with_vector, with_attributes, with_document}; }
   ReadOptions read() const;
@@ -31,8 +33,11 @@ void AddCollectionOption(CLI::App* command, ReadArguments* arguments);
 void AddSelectOptions(CLI::App* command, ReadArguments* arguments);
 // --filter, as JSON or @FILE.
 void AddFilterOption(CLI::App* command, ReadArguments* arguments);
-// --min-index and --at-index.
+// --min-index, --at-index and --at-time.
 void AddIndexOptions(CLI::App* command, ReadArguments* arguments);
+
+// A time of RFC 3339, with a zone. Nothing for other text.
+std::optional<absl::Time> ParseTime(const std::string& text);
 
 // Nothing where --filter was not given. Errors are usage errors.
 absl::StatusOr<std::optional<Filter>> FilterArgument(const std::string& argument);

@@ -303,5 +303,60 @@ TEST_F(ServerTest, TheDamagedTableIsNamed) {
   EXPECT_EQ(Run(server_, {"verify", "--data-dir", data_dir}), 0);
 }
 
+TEST_F(ServerTest, WhatWasWhatChangedAndWhatWouldHaveBeen) {
+  Client client = Connect(server_);
+  ASSERT_TRUE(client.CreateCollection("c", 2, v1::METRIC_L2).ok());
+  const auto put = [&](const std::string& id, double x) {
+    return client.Upsert("c", {{.id = id, .vector = {x, 0}}})->position.log_index();
+  };
+  const uint64_t first = put("a", 1);
+  const uint64_t second = put("a", 2);
+  const uint64_t third = put("b", 0.5);
+  std::vector<v1::RecordChange> changes;
+  Client::HistoryOptions history;
+  history.page_size = 1;
+  history.select.vector = true;
+  const absl::Status told = client.History("c", "a", history, [&](const v1::RecordChange& change) {
+    changes.push_back(change);
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(told.ok()) << told;
+  ASSERT_EQ(changes.size(), 2u);
+  EXPECT_EQ(changes[0].log_index(), second);
+  EXPECT_EQ(changes[1].kind(), v1::CHANGE_KIND_CREATED);
+  EXPECT_EQ(*DecodeQ16(changes[1].record().vector_q16()), (std::vector<int32_t>{1 << 16, 0}));
+
+  ReadOptions then;
+  then.at_time = absl::FromUnixMicros(changes[1].timestamp_micros());
+  EXPECT_LE(client.Count("c", std::nullopt, then)->count(), 2u);
+  then.at_time = absl::UnixEpoch();
+  EXPECT_TRUE(absl::IsOutOfRange(client.Count("c", std::nullopt, then).status()));
+
+  const auto diff = client.DiffStates(first, third, "c");
+  ASSERT_TRUE(diff.ok()) << diff.status();
+  ASSERT_EQ(diff->records_size(), 2);
+  EXPECT_EQ(diff->records(0).kind(), v1::DIFF_KIND_CHANGED);
+  EXPECT_EQ(diff->records(1).kind(), v1::DIFF_KIND_ADDED);
+  const Query query = {.vector = {0, 0}, .k = 1};
+  const auto searches = client.DiffSearch("c", query, second, third);
+  ASSERT_TRUE(searches.ok()) << searches.status();
+  ASSERT_EQ(searches->differences_size(), 2);
+  EXPECT_EQ(searches->differences(1).reason(), v1::HIT_REASON_PUSHED_OUT);
+  Client::Without without;
+  without.entries.emplace().set_first_index(third);
+  without.entries->set_last_index(third);
+  const auto other = client.SearchWithout("c", query, without);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->counterfactual(0).record().id(), "a");
+  EXPECT_TRUE(absl::IsInvalidArgument(client.SearchWithout("c", query, {}).status()));
+
+  WriteOptions write;
+  write.request_id = "back";
+  const auto reverted = client.Revert("c", "a", first, write);
+  ASSERT_TRUE(reverted.ok()) << reverted.status();
+  EXPECT_EQ(reverted->updated_count(), 1u);
+  EXPECT_TRUE(client.Revert("c", "a", first, write)->duplicate());
+}
+
 }  // namespace
 }  // namespace stele::client

@@ -207,6 +207,8 @@ TEST_F(GateTest, WhoMayCallWhat) {
                                                      {"Search", "reader"},
                                                      {"BatchSearch", "reader"},
                                                      {"GetOutcome", "reader"},
+                                                     {"GetHistory", "reader"},
+                                                     {"RevertRecord", "writer"},
                                                      {"CreateSnapshot", "admin"},
                                                      {"ListSnapshots", "reader"},
                                                      {"GetServerInfo", "reader"},
@@ -214,7 +216,11 @@ TEST_F(GateTest, WhoMayCallWhat) {
                                                      {"GetLogInclusionProof", "auditor"},
                                                      {"GetLogConsistencyProof", "auditor"},
                                                      {"GetRecordProof", "auditor"},
-                                                     {"ReadLog", "auditor"}};
+                                                     {"ReadLog", "auditor"},
+                                                     {"DiffStates", "auditor"},
+                                                     {"DiffSearch", "auditor"},
+                                                     {"CounterfactualSearch", "auditor"},
+                                                     {"GetTreeNodes", "auditor"}};
   ASSERT_EQ(needed.size(), MethodRules().size());
   for (const auto& [method, role_needed] : needed) {
     for (const auto& [role, key] : keys_) {

@@ -8,6 +8,8 @@
 #include <future>
 
 #include "server/engine.h"
+#include "server/offline.h"
+#include "server/record_history.h"
 #include "storage/row_db.h"
 #include "storage/rows.h"
 
@@ -148,12 +150,67 @@ TEST_F(HistoryIndexTest, NamesEveryEntryThatTouchedTheKey) {
   ExpectWhole();
 }
 
+// What is missing far from the end is found by verification.
+TEST_F(HistoryIndexTest, VerificationLooksForEveryRow) {
+  Open();
+  WriteAll();
+  EXPECT_TRUE(VerifyHistory(engine_->journal()).ok());
+  Behind([](storage::RowDb& rows) {
+    const auto key = storage::EncodeHistoryKey(HistoryKeyOf(index::RecordKey("c", "b")), 3);
+    return rows.db().Delete({}, rows.history(), {key.data(), key.size()});
+  });
+  EngineOptions options;
+  options.data_directory = (directory_ / "data").string();
+  const auto verified = VerifyDataDirectory(options, nullptr);
+  EXPECT_TRUE(absl::IsDataLoss(verified.status())) << verified.status();
+  EXPECT_EQ(verified.status().message().find("entry 3:"), 0u);
+}
+
 TEST_F(HistoryIndexTest, ADirectoryWithoutTheFamilyGetsItsRows) {
   Open();
   WriteAll();
   Behind([](storage::RowDb& rows) { return rows.db().DropColumnFamily(rows.history()); });
   Open();
   ExpectWhole();
+}
+
+// An item that is no operation any more: its content has been destroyed, and the rest is told.
+TEST_F(HistoryIndexTest, ErasedContentIsToldAsErased) {
+  Open();
+  WriteAll();
+  const storage::LogId log_id = engine_->log_id();
+  Behind([&](storage::RowDb& rows) {
+    const std::string stub = "\x81";
+    const auto header = storage::EncodeItemHeader(log_id, 3, 1, stub);
+    const auto key = storage::EncodeItemKey(3, 1);
+    return rows.db().Put({}, rows.items(), {key.data(), key.size()},
+                         std::string(header.data(), header.size()) + stub);
+  });
+  storage::Journal::Options options;
+  options.directory = (directory_ / "data").string();
+  options.read_only = true;
+  const auto journal = storage::Journal::Open(options, 0);
+  ASSERT_TRUE(journal.ok()) << journal.status();
+  RecordHistory history(journal->get(), "c", "a", 7);
+  std::vector<RecordChange> changes;
+  for (;;) {
+    auto change = history.Next();
+    ASSERT_TRUE(change.ok()) << change.status();
+    if (!change->has_value()) break;
+    changes.push_back(**std::move(change));
+  }
+  ASSERT_EQ(changes.size(), 4u);
+  EXPECT_EQ(changes[2].index, 3u);
+  EXPECT_EQ(changes[2].operation, nullptr);
+  EXPECT_TRUE(changes[2].commitment.has_value());
+  EXPECT_EQ(changes[2].actor, "test");
+  EXPECT_EQ((*RecordAfter(journal->get(), "c", "a", 3))->content.state,
+            RecordContent::State::kErased);
+  EXPECT_EQ((*RecordAfter(journal->get(), "c", "a", 2))->content.state,
+            RecordContent::State::kGiven);
+  // The other record of that entry is as it was.
+  EXPECT_EQ((*RecordAfter(journal->get(), "c", "b", 3))->content.state,
+            RecordContent::State::kGiven);
 }
 
 TEST_F(HistoryIndexTest, MissingRowsAreWrittenAnew) {

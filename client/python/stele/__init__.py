@@ -28,12 +28,14 @@ from stele._version import __version__
 from stele.aio import AsyncClient
 from stele.arithmetic import Q16, normalize, quantize
 from stele.client import Client
+from stele.compare import DiffKind, HitChange, HitReason
 from stele.errors import (
     Aborted, AlreadyExists, Cancelled, DataLoss, DeadlineExceeded, Error, FailedPrecondition,
     FieldViolation, Internal, InvalidArgument, NotFound, OutOfRange, PermissionDenied,
     ResourceExhausted, Unauthenticated, Unavailable, Unimplemented, Unknown, VectorError,
 )  # fmt: skip
 from stele.filters import Expression, Field, field
+from stele.history import ChangeKind, ContentState, RecordChange
 from stele.model import (
     BatchSearchResult, BulkResult, Collection, Delete, DeleteByFilter, Erase, EraseByFilter, FilterStrategy, GetResult,
     Hit, Insert, Limits, Metric, Outcome, OutcomeState, Position, ReceiptPolicy, Record,
@@ -52,3 +54,4 @@ __all__ = [
     "UpdateAttributes", "Upsert", "VectorError", "WriteAck", "WriteResult", "field",
     "normalize", "quantize", "__version__",
 ]  # fmt: skip
+__all__ += ["ChangeKind", "ContentState", "DiffKind", "HitChange", "HitReason", "RecordChange"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import fields
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from stele import errors, model
 from stele._session import Call, Session, unsigned
@@ -12,9 +12,10 @@ from stele._vectors import to_vector, to_vectors
 from stele.arithmetic import Q16
 from stele.filters import to_filter
 from stele.v1 import admin_service_pb2, collection_service_pb2, memory_service_pb2, types_pb2
-from stele.values import from_attributes, set_attributes
+from stele.values import Timestamp, from_attributes, set_attributes
 
 Selector = types_pb2.Selector
+Point = Union[None, int, Timestamp]
 
 
 def selector(vector: bool, attributes: bool, document: bool) -> Selector:
@@ -186,14 +187,17 @@ def drop_collection(session: Session, collection: str, request_id: Optional[str]
 
 
 def set_read(session: Session, request: Any, min_index: Any, at_index: Any) -> None:
+    """at_index: an index, a Timestamp (see history.read_point), or None."""
     request.min_index = session.min_index(min_index, at_index)
-    if at_index is not None:
+    if isinstance(at_index, Timestamp):
+        request.at_time_micros = at_index.micros
+    elif at_index is not None:
         request.at_index = unsigned(at_index, "at_index")
 
 
 def get(
     session: Session, collection: str, ids: Sequence[str], parts: Selector,
-    min_index: Optional[int], at_index: Optional[int],
+    min_index: Optional[int], at_index: Point,
 ) -> Call[model.GetResult]:  # fmt: skip
     request = memory_service_pb2.GetRecordsRequest(collection=collection, ids=ids, selector=parts)
     set_read(session, request, min_index, at_index)
@@ -209,7 +213,7 @@ def get(
 
 def list_records(
     session: Session, collection: str, filter: Any, parts: Selector, page_size: int,
-    min_index: Optional[int], at_index: Optional[int],
+    min_index: Optional[int], at_index: Point,
 ) -> Call[Any]:  # fmt: skip
     request = memory_service_pb2.ListRecordsRequest(
         collection=collection, filter=to_filter(filter), selector=parts,
@@ -221,7 +225,7 @@ def list_records(
 
 def count(
     session: Session, collection: str, filter: Any, min_index: Optional[int],
-    at_index: Optional[int],
+    at_index: Point,
 ) -> Call[int]:  # fmt: skip
     request = memory_service_pb2.CountRecordsRequest(
         collection=collection, filter=to_filter(filter)
@@ -252,7 +256,7 @@ def to_query(
 def search(
     session: Session, collection: str, vector: Any, k: int, filter: Any,
     threshold: Optional[float], distance_raw_max: Optional[int], parts: Selector,
-    min_index: Optional[int], at_index: Optional[int], explain: bool,
+    min_index: Optional[int], at_index: Point, explain: bool,
 ) -> Call[model.SearchResult]:  # fmt: skip
     query = to_query(to_vector(vector), k, to_filter(filter), threshold, distance_raw_max)
     request = memory_service_pb2.SearchRequest(
@@ -292,7 +296,7 @@ def batch_queries(
 
 def batch_search(
     session: Session, collection: str, queries: List[Any], k: int, parts: Selector,
-    min_index: Optional[int], at_index: Optional[int], explain: bool,
+    min_index: Optional[int], at_index: Point, explain: bool,
 ) -> Call[model.BatchSearchResult]:  # fmt: skip
     request = memory_service_pb2.BatchSearchRequest(
         collection=collection, queries=queries, selector=parts, explain=bool(explain)

@@ -230,7 +230,7 @@ class Session:
             self.connected = True
             self.last_index = max(self.last_index, log_index)
 
-    def min_index(self, given: Optional[int], at_index: Optional[int]) -> int:
+    def min_index(self, given: Optional[int], at_index: Any) -> int:
         """What a read sends as min_index. A read at a fixed index needs none."""
         if given is not None:
             return unsigned(given, "min_index")

@@ -20,6 +20,7 @@ from stele._session import (
 from stele.audit import AsyncAudit
 from stele.erasure import Erasing
 from stele.filters import FilterLike
+from stele.history import AsyncHistory, When, read_point
 from stele.v1.memory_service_pb2 import WriteRequest
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ Ids = Union[str, Sequence[str]]
 DEFAULT_ADDRESS = "127.0.0.1:7420"
 
 
-class AsyncClient(Erasing):
+class AsyncClient(Erasing, AsyncHistory):
     """A connection to a Stele server for asyncio. Belongs to the event loop of its first call.
 
         async with stele.AsyncClient("127.0.0.1:7420") as client:
@@ -255,17 +256,18 @@ class AsyncClient(Erasing):
         with_attributes: bool = True,
         with_document: bool = True,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         timeout: Optional[float] = None,
     ) -> model.GetResult:
         """Records by id, in the order asked for; absent ones are listed in missing_ids."""
         selector = _requests.selector(with_vector, with_attributes, with_document)
+        point = read_point(at_index, at_time)
         result: Optional[model.GetResult] = None
         chunks = _requests.id_chunks(ids)
         while chunks:
             chunk = chunks.pop(0)
             # All chunks describe one state: the one that the first was answered on.
-            at = at_index if result is None else result.position.log_index
+            at = point if result is None else result.position.log_index
             call = _requests.get(self._session, collection, chunk, selector, min_index, at)
             try:
                 part = await self._call(call, timeout)
@@ -286,13 +288,14 @@ class AsyncClient(Erasing):
         with_document: bool = False,
         page_size: int = 0,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         timeout: Optional[float] = None,
     ) -> AsyncIterator[model.Record]:
         """Records in order of id (as unsigned bytes), page by page, all of one state."""
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.list_records(
-            self._session, collection, filter, selector, page_size, min_index, at_index
+            self._session, collection, filter, selector, page_size, min_index,
+            read_point(at_index, at_time),
         )
         return (
             _requests.record_result(record, selector)
@@ -306,11 +309,13 @@ class AsyncClient(Erasing):
         filter: Optional[FilterLike] = None,
         *,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         timeout: Optional[float] = None,
     ) -> int:
         """The exact number of records, or of those that match."""
-        call = _requests.count(self._session, collection, filter, min_index, at_index)
+        call = _requests.count(
+            self._session, collection, filter, min_index, read_point(at_index, at_time)
+        )
         return await self._call(call, timeout)
 
     async def search(
@@ -326,7 +331,7 @@ class AsyncClient(Erasing):
         with_attributes: bool = False,
         with_document: bool = False,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         explain: bool = False,
         timeout: Optional[float] = None,
     ) -> model.SearchResult:
@@ -334,7 +339,7 @@ class AsyncClient(Erasing):
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.search(
             self._session, collection, vector, k, filter, threshold, distance_raw_max, selector,
-            min_index, at_index, explain,
+            min_index, read_point(at_index, at_time), explain,
         )  # fmt: skip
         return await self._call(call, timeout)
 
@@ -351,7 +356,7 @@ class AsyncClient(Erasing):
         with_attributes: bool = False,
         with_document: bool = False,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         explain: bool = False,
         timeout: Optional[float] = None,
     ) -> model.BatchSearchResult:
@@ -361,10 +366,11 @@ class AsyncClient(Erasing):
             vectors, k, filter, threshold, distance_raw_max, await self._limits(timeout),
             self._batch.bytes_max,
         )  # fmt: skip
+        point = read_point(at_index, at_time)
         result: Optional[model.BatchSearchResult] = None
         while groups:
             queries = groups.pop(0)
-            at = at_index if result is None else result.position.log_index
+            at = point if result is None else result.position.log_index
             call = _requests.batch_search(
                 self._session, collection, queries, k, selector, min_index, at, explain
             )

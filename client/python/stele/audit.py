@@ -14,6 +14,7 @@ from typing import Any, AsyncIterator, Callable, Iterator, Optional, Tuple
 import grpc
 
 from stele._session import Call, Session, connection_lost, unsigned
+from stele.compare import Comparisons
 from stele.v1 import audit_service_pb2, erasure_pb2
 
 
@@ -83,7 +84,7 @@ def _checkpoint(wire: Any) -> Checkpoint:
     return Checkpoint(wire.note, wire.origin, wire.tree_size, wire.root)
 
 
-class Audit:
+class Audit(Comparisons):
     """`client.audit`. Each method takes min_index (wait for that log index) and timeout in seconds; those of
     an AsyncClient's are awaited. Sizes count entries; 0 means the newest."""
 

@@ -18,6 +18,7 @@ from stele._session import (
 from stele.audit import Audit
 from stele.erasure import Erasing
 from stele.filters import FilterLike
+from stele.history import History, When, read_point
 from stele.v1.memory_service_pb2 import WriteRequest
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ Ids = Union[str, Sequence[str]]
 DEFAULT_ADDRESS = "127.0.0.1:7420"
 
 
-class Client(Erasing):
+class Client(Erasing, History):
     """A connection to a Stele server. Thread-safe; make one and share it.
 
         with stele.Client("127.0.0.1:7420") as client:
@@ -37,7 +38,7 @@ class Client(Erasing):
     method takes timeout= to override it. connect_timeout: the same, for an unreachable server
     before the first reply. read_your_writes: reads wait for the newest log index this client saw.
 
-    Reads take min_index (wait for that log index) and at_index (read the state after that entry).
+    Reads take min_index (wait for that entry) and at_index or at_time (the state after it, or then).
     Writes take request_id: repeated with the same one, a request takes effect once.
     Every failure is a subclass of stele.Error. Not to be used across fork().
     """
@@ -283,17 +284,18 @@ class Client(Erasing):
         with_attributes: bool = True,
         with_document: bool = True,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         timeout: Optional[float] = None,
     ) -> model.GetResult:
         """Records by id, in the order asked for; absent ones are listed in missing_ids."""
         selector = _requests.selector(with_vector, with_attributes, with_document)
+        point = read_point(at_index, at_time)
         result: Optional[model.GetResult] = None
         chunks = _requests.id_chunks(ids)
         while chunks:
             chunk = chunks.pop(0)
             # All chunks describe one state: the one that the first was answered on.
-            at = at_index if result is None else result.position.log_index
+            at = point if result is None else result.position.log_index
             call = _requests.get(self._session, collection, chunk, selector, min_index, at)
             try:
                 part = self._call(call, timeout)
@@ -314,7 +316,7 @@ class Client(Erasing):
         with_document: bool = False,
         page_size: int = 0,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         timeout: Optional[float] = None,
     ) -> Iterator[model.Record]:
         """Records in order of id (as unsigned bytes), page by page, all of one state.
@@ -323,7 +325,8 @@ class Client(Erasing):
         """
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.list_records(
-            self._session, collection, filter, selector, page_size, min_index, at_index
+            self._session, collection, filter, selector, page_size, min_index,
+            read_point(at_index, at_time),
         )
         return (
             _requests.record_result(record, selector)
@@ -337,11 +340,12 @@ class Client(Erasing):
         filter: Optional[FilterLike] = None,
         *,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
         timeout: Optional[float] = None,
     ) -> int:
         """The exact number of records, or of those that match."""
-        call = _requests.count(self._session, collection, filter, min_index, at_index)
+        point = read_point(at_index, at_time)
+        call = _requests.count(self._session, collection, filter, min_index, point)
         return self._call(call, timeout)
 
     def search(
@@ -357,9 +361,8 @@ class Client(Erasing):
         with_attributes: bool = False,
         with_document: bool = False,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
-        explain: bool = False,
-        timeout: Optional[float] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
+        explain: bool = False, timeout: Optional[float] = None,
     ) -> model.SearchResult:
         """The exact k nearest records, ordered by (distance_raw, id).
 
@@ -371,7 +374,7 @@ class Client(Erasing):
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.search(
             self._session, collection, vector, k, filter, threshold, distance_raw_max, selector,
-            min_index, at_index, explain,
+            min_index, read_point(at_index, at_time), explain,
         )  # fmt: skip
         return self._call(call, timeout)
 
@@ -388,9 +391,8 @@ class Client(Erasing):
         with_attributes: bool = False,
         with_document: bool = False,
         min_index: Optional[int] = None,
-        at_index: Optional[int] = None,
-        explain: bool = False,
-        timeout: Optional[float] = None,
+        at_index: Optional[int] = None, at_time: Optional[When] = None,
+        explain: bool = False, timeout: Optional[float] = None,
     ) -> model.BatchSearchResult:
         """`search` for many vectors, shape [n, d], all answered on one state.
 
@@ -402,10 +404,11 @@ class Client(Erasing):
             vectors, k, filter, threshold, distance_raw_max, self._limits(timeout),
             self._batch.bytes_max,
         )  # fmt: skip
+        point = read_point(at_index, at_time)
         result: Optional[model.BatchSearchResult] = None
         while groups:
             queries = groups.pop(0)
-            at = at_index if result is None else result.position.log_index
+            at = point if result is None else result.position.log_index
             call = _requests.batch_search(
                 self._session, collection, queries, k, selector, min_index, at, explain
             )

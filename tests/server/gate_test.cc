@@ -220,7 +220,8 @@ TEST_F(GateTest, WhoMayCallWhat) {
                                                      {"DiffStates", "auditor"},
                                                      {"DiffSearch", "auditor"},
                                                      {"CounterfactualSearch", "auditor"},
-                                                     {"GetTreeNodes", "auditor"}};
+                                                     {"GetTreeNodes", "auditor"},
+                                                     {"GetErasureCertificate", "auditor"}};
   ASSERT_EQ(needed.size(), MethodRules().size());
   for (const auto& [method, role_needed] : needed) {
     for (const auto& [role, key] : keys_) {

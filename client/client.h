@@ -237,6 +237,21 @@ class Client {
   absl::StatusOr<v1::GetTreeNodesResponse> TreeNodes(const v1::GetTreeNodesRequest& request,
                                                      const ReadOptions& options = {});
 
+  // Legal holds. Without ids a hold covers the whole collection.
+  absl::StatusOr<v1::SetHoldResponse> SetHold(absl::string_view collection, absl::string_view name,
+                                              absl::string_view reason,
+                                              const std::vector<std::string>& ids = {},
+                                              const WriteOptions& options = {});
+  absl::StatusOr<v1::ReleaseHoldResponse> ReleaseHold(absl::string_view collection,
+                                                      absl::string_view name,
+                                                      const WriteOptions& options = {});
+  // Of one collection, or of all.
+  absl::StatusOr<v1::ListHoldsResponse> ListHolds(absl::string_view collection = "",
+                                                  const ReadOptions& options = {});
+  // How many entries back states are to be readable.
+  absl::StatusOr<v1::SetRetentionResponse> SetRetention(uint64_t history_entries,
+                                                        const WriteOptions& options = {});
+
   // Entries first .. last of the log, or without a `last` the newest one; with `follow` it goes on
   // until `on_entry` returns an error, which is then returned, or the deadline is over. Without
   // `operations` they are left out.

@@ -53,7 +53,13 @@ CollectionStats* Collection::PushStats(CollectionStats* stats) {
   return replaced;
 }
 
-Hash Collection::ValueHash() { return CollectionValue(config_, tree_.Root()); }
+Hash Collection::ValueHash() { return CollectionValue(config_, tree_.Root(), HoldsValue()); }
+
+std::optional<Hash> Collection::HoldsValue() const {
+  const CollectionStats* newest = stats_.Get();
+  if (newest == nullptr || newest->holds == nullptr) return std::nullopt;
+  return HoldsHash(*newest->holds);
+}
 
 size_t Collection::MemoryBytes() const {
   size_t bytes = vectors_.memory_bytes() + tree_.memory_bytes() + postings_.memory_bytes();

@@ -12,6 +12,7 @@
 
 #include "index/cell.h"
 #include "index/command.h"
+#include "index/holds.h"
 #include "index/postings.h"
 #include "index/record.h"
 #include "index/sparse_tree.h"
@@ -26,6 +27,7 @@ struct CollectionStats {
   uint64_t record_count = 0;
   LogIndex state_index = 0;
   Hash records_root{};
+  HoldsPointer holds;  // null: none
   Cell<CollectionStats*> older{nullptr};
   CollectionStats* newer = nullptr;  // writer only
 };
@@ -63,10 +65,13 @@ class Collection {
   SparseTree& tree() { return tree_; }
   const SparseTree& tree() const { return tree_; }
   CollectionStats* stats() { return stats_.Get(); }
+  const CollectionStats* newest_stats() const { return stats_.Get(); }
   // Makes new numbers the newest; gives back those that they replace, or null.
   CollectionStats* PushStats(CollectionStats* stats);
-  // Hash of (config, records root): the collection's value in the tree of collections.
+  // The collection's value in the tree of collections. REQUIRES: stats() are those of the tree.
   Hash ValueHash();
+  // HoldsHash of those in stats(); nothing where there are none.
+  std::optional<Hash> HoldsValue() const;
 
   Cell<LogIndex> died{kNever};
   // The incarnation of the same name before this one.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "index/arithmetic.h"
+#include "index/holds.h"
 
 namespace stele::index {
 namespace {
@@ -109,6 +110,15 @@ void DecodeConfig(Decoder& decoder, bool with_options, CollectionConfig* config)
   if (config->receipts > ReceiptPolicy::kLogged || IsPlain(*config)) decoder.Fail();
 }
 
+void DecodeHoldContent(Decoder& decoder, Operation* operation) {
+  operation->hold = decoder.Sized(kHoldNameBytesMax);
+  if (operation->hold.empty() || !IsUtf8(operation->hold)) return decoder.Fail();
+  if (operation->kind == OperationKind::kReleaseHold) return;
+  operation->reason = decoder.Sized(kHoldReasonBytesMax);
+  if (!IsUtf8(operation->reason)) decoder.Fail();
+  operation->ids = DecodeIds(decoder);
+}
+
 void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
   switch (operation->kind) {
     case OperationKind::kUpsert:
@@ -141,6 +151,13 @@ void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
       operation->index = decoder.U64();
       operation->snapshot_hash = decoder.Digest();
       return;
+    case OperationKind::kSetHold:
+    case OperationKind::kReleaseHold:
+      return DecodeHoldContent(decoder, operation);
+    case OperationKind::kSetHistory:
+      operation->history_entries = decoder.U64();
+      if (operation->history_entries > kHistoryEntriesMax) decoder.Fail();
+      return;
     case OperationKind::kErasureCompleted:
       operation->index = decoder.U64();
       operation->items_count = decoder.U64();
@@ -154,7 +171,8 @@ void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
 
 bool NamesCollection(OperationKind kind) {
   return (kind >= OperationKind::kUpsert && kind <= OperationKind::kDropCollection) ||
-         kind == OperationKind::kErase || kind == OperationKind::kEraseByFilter;
+         kind == OperationKind::kErase || kind == OperationKind::kEraseByFilter ||
+         kind == OperationKind::kSetHold || kind == OperationKind::kReleaseHold;
 }
 
 void EncodeContent(const Operation& operation, Encoder& encoder) {
@@ -191,6 +209,16 @@ void EncodeContent(const Operation& operation, Encoder& encoder) {
       break;
     case OperationKind::kSnapshotSealed:
       encoder.U64(operation.index).Digest(operation.snapshot_hash);
+      break;
+    case OperationKind::kSetHold:
+      encoder.Sized(operation.hold).Sized(operation.reason);
+      EncodeIds(operation.ids, encoder);
+      break;
+    case OperationKind::kReleaseHold:
+      encoder.Sized(operation.hold);
+      break;
+    case OperationKind::kSetHistory:
+      encoder.U64(operation.history_entries);
       break;
     case OperationKind::kErasureCompleted:
       encoder.U64(operation.index).U64(operation.items_count).U64(operation.snapshots_count);

@@ -45,6 +45,9 @@ enum class OperationKind : uint8_t {
   kErase = 18,             // deletes, and marks all that was ever written of the id for destruction
   kEraseByFilter = 19,     // the same for what matches; always salted
   kErasureCompleted = 20,  // what an entry marked has been destroyed; changes no record
+  kSetHold = 21,           // forbids to erase records of a collection
+  kReleaseHold = 22,
+  kSetHistory = 23,  // how many entries back states can be read
 };
 // FROZEN: on disk. Added to the kind of an operation whose content has been erased.
 inline constexpr uint8_t kErasedBit = 0x80;
@@ -76,6 +79,10 @@ struct Operation {
   LogIndex index = 0;
   uint64_t items_count = 0;      // kErasureCompleted: operations whose content was destroyed
   uint64_t snapshots_count = 0;  // kErasureCompleted: snapshot files that were rewritten
+  std::string hold;              // kSetHold, kReleaseHold: its name
+  std::string reason;            // kSetHold: for people
+  std::vector<std::string> ids;  // kSetHold: ascending; empty: the whole collection
+  uint64_t history_entries = 0;  // kSetHistory: up to kHistoryEntriesMax
   Hash log_root{};               // kRestore: parent's log root
   Hash snapshot_hash{};          // kRestore, kSnapshotSealed
   // kUpsert, kInsert, kUpdateAttributes, kDeleteByFilter of an erasable collection; kEraseByFilter.

@@ -33,9 +33,13 @@ enum class Outcome : uint8_t {
   // The operation is salted and the collection is not erasable, or the other way round: it was
   // dropped and created anew in between.
   kOptionsMismatch = 15,
-  kNotErasable = 16,  // an erasure in a collection that is not erasable
+  kNotErasable = 16,   // an erasure in a collection that is not erasable
+  kHeld = 17,          // `current`: the entry that set the hold
+  kHoldExists = 18,    // `current`: the entry that set it
+  kHoldNotFound = 19,  // there is no hold of this name
+  kTooManyHolds = 20,
 };
-inline constexpr Outcome kLastOutcome = Outcome::kNotErasable;
+inline constexpr Outcome kLastOutcome = Outcome::kTooManyHolds;
 
 struct CommitRecord {
   LogIndex index = 0;

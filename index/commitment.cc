@@ -60,16 +60,22 @@ Hash CollectionKey(std::string_view collection) {
   return Hasher(Label::kCollectionKey).Bytes(collection).Finish();
 }
 
-Hash CollectionValue(const CollectionConfig& config, const Hash& records_root) {
+Hash CollectionValue(const CollectionConfig& config, const Hash& records_root,
+                     const std::optional<Hash>& holds) {
   const bool plain = IsPlain(config);
   Hasher hasher(plain ? Label::kCollectionValue : Label::kOptionsValue);
   hasher.U32(config.dimension).U8(static_cast<uint8_t>(config.metric)).Sized(config.description);
   if (!plain) hasher.U8(static_cast<uint8_t>(config.receipts)).U8(config.erasable ? 1 : 0);
-  return hasher.Digest(records_root).Finish();
+  const Hash value = hasher.Digest(records_root).Finish();
+  return holds.has_value() ? HashPair(Label::kHeldValue, value, *holds) : value;
 }
 
-Hash StateRoot(uint32_t rules_version, const Hash& collections_root) {
-  return Hasher(Label::kStateRoot).U32(rules_version).Digest(collections_root).Finish();
+Hash StateRoot(uint32_t rules_version, const Hash& collections_root,
+               std::optional<uint64_t> history_entries) {
+  Hasher hasher(history_entries.has_value() ? Label::kPolicyRoot : Label::kStateRoot);
+  hasher.U32(rules_version).Digest(collections_root);
+  if (history_entries.has_value()) hasher.U64(*history_entries);
+  return hasher.Finish();
 }
 
 }  // namespace stele::index

@@ -65,7 +65,11 @@ std::vector<Salt> PartSalts(const Salt& salt, std::string_view attributes);
 Hash RecordKey(std::string_view collection, std::string_view id);
 Hash CollectionKey(std::string_view collection);
 // The collection's value in the tree of collections, and the root of the state over that tree.
-Hash CollectionValue(const CollectionConfig& config, const Hash& records_root);
-Hash StateRoot(uint32_t rules_version, const Hash& collections_root);
+// `holds`: HoldsHash, where the collection has some.
+Hash CollectionValue(const CollectionConfig& config, const Hash& records_root,
+                     const std::optional<Hash>& holds = std::nullopt);
+// `history_entries`: where the log sets it.
+Hash StateRoot(uint32_t rules_version, const Hash& collections_root,
+               std::optional<uint64_t> history_entries = std::nullopt);
 
 }  // namespace stele::index

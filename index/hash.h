@@ -32,6 +32,9 @@ enum class Label : uint8_t {
   kCollectionValue = 0x24,  // (config, records root): value in the collections tree
   kStateRoot = 0x25,        // (rules version, collections root)
   kOptionsValue = 0x26,     // as 0x24, of a collection with options
+  kHeldValue = 0x27,        // (collection value, holds): value of a collection with holds
+  kPolicyRoot = 0x28,       // as 0x25, where the log sets how far history reaches
+  kHolds = 0x29,            // the holds of a collection
   kEffect = 0x30,           // one effect
   kEffectNode = 0x31,       // Merkle node over effects
   kSnapshot = 0x40,         // canonical snapshot metadata: the snapshot hash

@@ -129,6 +129,20 @@ bool ParseRecord(LineParser& lines, RecordProof* proof) {
   return true;
 }
 
+bool ParsePolicies(LineParser& lines, RecordProof* proof) {
+  if (lines.NextIs("history ")) {
+    const auto field = lines.Field("history");
+    proof->history_entries = field.has_value() ? ParseDecimal(*field) : std::nullopt;
+    if (!proof->history_entries.has_value()) return lines.Fail("it is not a number"), false;
+  }
+  if (!ParseConfig(lines, &proof->config)) return false;
+  if (!lines.NextIs("holds ")) return true;
+  if (!proof->config.has_value()) return lines.Fail("holds without a collection"), false;
+  const auto field = lines.Field("holds");
+  proof->holds = field.has_value() ? DecodeBase64Hash(*field) : std::nullopt;
+  return proof->holds.has_value() || (lines.Fail("it is not a hash"), false);
+}
+
 std::optional<Hash> CommitmentOf(const RecordProof& proof, std::string* error) {
   const RecordContent& content = *proof.content;
   if (content.vector.size() != size_t{proof.config->dimension} * sizeof(int32_t)) {
@@ -162,12 +176,17 @@ std::string OptionsText(const CollectionConfig& config) {
 std::string EncodeRecordProof(const RecordProof& proof) {
   std::string text =
       Join({kRecordProofHeader, "\ncollection ", EncodeBase64(proof.collection), "\nid ",
-            EncodeBase64(proof.id), "\nrules ", std::to_string(proof.rules_version), "\nconfig "});
+            EncodeBase64(proof.id), "\nrules ", std::to_string(proof.rules_version)});
+  if (proof.history_entries.has_value()) {
+    text.append(Join({"\nhistory ", std::to_string(*proof.history_entries)}));
+  }
+  text.append("\nconfig ");
   if (proof.config.has_value()) {
-    text.append(
-        Join({std::to_string(proof.config->dimension), " ",
-              std::to_string(static_cast<unsigned>(proof.config->metric)), " ",
-              EncodeBase64(proof.config->description), OptionsText(*proof.config), "\nrecord "}));
+    text.append(Join({std::to_string(proof.config->dimension), " ",
+                      std::to_string(static_cast<unsigned>(proof.config->metric)), " ",
+                      EncodeBase64(proof.config->description), OptionsText(*proof.config),
+                      proof.holds.has_value() ? Join({"\nholds ", Base64(*proof.holds)}) : "",
+                      "\nrecord "}));
   } else {
     text.append("none\nrecord ");
   }
@@ -202,7 +221,7 @@ std::optional<RecordProof> ParseRecordProof(std::string_view bytes, std::string*
     if (!rules.has_value() || *rules > UINT32_MAX)
       return lines.Fail("it is not a rules version"), false;
     proof.rules_version = static_cast<uint32_t>(*rules);
-    if (!ParseConfig(lines, &proof.config) || !ParseRecord(lines, &proof)) return false;
+    if (!ParsePolicies(lines, &proof) || !ParseRecord(lines, &proof)) return false;
     if (proof.config.has_value() && !ParsePath(lines, "record-path", &proof.record_path))
       return false;
     if (!ParsePath(lines, "collection-path", &proof.collection_path)) return false;
@@ -243,7 +262,7 @@ std::optional<Hash> RecordProofStateRoot(const RecordProof& proof, std::string* 
       *error = "the record's path does not fit the record";
       return std::nullopt;
     }
-    value = CollectionValue(*proof.config, *records_root);
+    value = CollectionValue(*proof.config, *records_root, proof.holds);
   }
   const std::optional<Hash> collections_root =
       SparseProofRoot(CollectionKey(proof.collection), value, proof.collection_path);
@@ -251,7 +270,7 @@ std::optional<Hash> RecordProofStateRoot(const RecordProof& proof, std::string* 
     *error = "the collection's path does not fit the collection";
     return std::nullopt;
   }
-  return StateRoot(proof.rules_version, *collections_root);
+  return StateRoot(proof.rules_version, *collections_root, proof.history_entries);
 }
 
 }  // namespace stele::index

@@ -34,6 +34,10 @@ struct RecordProof {
   uint32_t rules_version = 0;
   // Of the collection; nothing where there is none of the name.
   std::optional<CollectionConfig> config;
+  // Of the collection: HoldsHash, where it has holds.
+  std::optional<Hash> holds;
+  // Where the log sets how far history reaches.
+  std::optional<uint64_t> history_entries;
   // Of the record; nothing where there is none of the id.
   std::optional<Hash> commitment;
   // May be left out.

@@ -68,6 +68,7 @@ Hash SnapshotHash(const SnapshotManifest& manifest);
 struct SnapshotBasis : SnapshotPoint {
   RequestLog::View requests;
   std::vector<LogIndex> pending_erasures;
+  std::optional<uint64_t> history_entries;
 };
 
 // Both give false to stop.
@@ -103,6 +104,8 @@ class SnapshotLoader {
   bool LoadRecord(Decoder& decoder, Collection* collection, std::string* last_id);
   bool LoadRequests(std::string_view bytes);
   bool LoadPolicies(std::string_view bytes);
+
+  std::map<std::string, Holds> holds_;  // of collections that are still to come
 
   const SnapshotManifest& manifest_;
   StateMachine* state_;

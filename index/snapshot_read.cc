@@ -187,6 +187,9 @@ bool SnapshotLoader::LoadCollection(std::string_view bytes, bool with_options) {
   stats->record_count = record_count;
   stats->state_index = state_index;
   stats->records_root = collection->tree().Root();
+  if (auto held = holds_.extract(name); !held.empty()) {
+    stats->holds = std::make_shared<const Holds>(std::move(held.mapped()));
+  }
   collection->PushStats(stats);
   state_->collections_tree_.Put(CollectionKey(name), collection->ValueHash());
   auto* node = state_->collections_.Prepare(name);
@@ -218,7 +221,7 @@ bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifes
       good = loader.LoadCollection(BytesOf(file, section),
                                    section.kind == SectionKind::kCollectionWithOptions);
     } else if (section.kind == SectionKind::kPolicies) {
-      good = loader.LoadPolicies(BytesOf(file, section));
+      good = i == 1 && loader.LoadPolicies(BytesOf(file, section));
     } else {
       good =
           section.kind == SectionKind::kDocuments || section.kind == SectionKind::kSaltedDocuments;
@@ -234,7 +237,7 @@ bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifes
   state->state_index_ = manifest.state_index;
   state->last_timestamp_micros_ = manifest.timestamp_micros;
   state->ComputeStateRoot();
-  if (!has_requests || state->state_root_ != manifest.state_root) {
+  if (!has_requests || !loader.holds_.empty() || state->state_root_ != manifest.state_root) {
     *error = "the state root recomputed from the content is not the one in the manifest";
     return false;
   }
@@ -247,16 +250,27 @@ bool SnapshotLoader::Load(std::string_view file, const SnapshotManifest& manifes
 
 bool SnapshotLoader::LoadPolicies(std::string_view bytes) {
   Decoder decoder(bytes);
-  const uint32_t count = decoder.U32();
-  if (count == 0 || !state_->pending_erasures_.empty()) return false;
-  for (uint32_t i = 0; i < count && decoder.ok(); ++i) {
+  std::vector<LogIndex>& pending = state_->pending_erasures_;
+  for (uint32_t left = decoder.U32(); left > 0 && decoder.ok(); --left) {
     const LogIndex index = decoder.U64();
-    if (index > manifest_.log_index || (i > 0 && index <= state_->pending_erasures_.back())) {
-      return false;
-    }
-    state_->pending_erasures_.push_back(index);
+    if (index > manifest_.log_index || (!pending.empty() && index <= pending.back())) return false;
+    pending.push_back(index);
   }
-  return decoder.Done();
+  const bool has_history = decoder.Bool();
+  const uint64_t history = decoder.U64();
+  if (has_history ? history > kHistoryEntriesMax : history != 0) return false;
+  if (has_history) state_->history_entries_ = history;
+  const uint32_t held = decoder.U32();
+  for (uint32_t left = held; left > 0 && decoder.ok(); --left) {
+    std::string name(decoder.Sized(kCollectionNameBytesMax));
+    if (!holds_.empty() && name <= holds_.rbegin()->first) return false;
+    Holds holds = DecodeHolds(decoder);
+    for (const auto& [hold_name, hold] : holds) {
+      if (hold.index > manifest_.log_index) return false;
+    }
+    holds_.emplace(std::move(name), std::move(holds));
+  }
+  return decoder.Done() && (has_history || held > 0 || !pending.empty());
 }
 
 bool ForEachDocument(std::string_view file, const SnapshotManifest& manifest,

@@ -44,11 +44,27 @@ bool ForEachRecord(const Collection& collection, LogIndex n, Visit&& visit) {
   return true;
 }
 
-bool WritePolicies(const SnapshotBasis& basis, SectionWriter& writer) {
-  if (basis.pending_erasures.empty()) return true;
+bool WritePolicies(const StateMachine& state, const SnapshotBasis& basis, SectionWriter& writer) {
+  const LogIndex n = basis.log_index;
+  std::vector<const Collection*> held;
+  for (const Collection* collection = state.SeekCollection({}, n); collection != nullptr;
+       collection = state.SeekCollection(collection->name() + '\0', n)) {
+    if (collection->StatsAt(n).holds != nullptr) held.push_back(collection);
+  }
+  if (basis.pending_erasures.empty() && !basis.history_entries.has_value() && held.empty()) {
+    return true;
+  }
   writer.Begin(SectionKind::kPolicies);
   writer.encoder().U32(static_cast<uint32_t>(basis.pending_erasures.size()));
   for (const LogIndex index : basis.pending_erasures) writer.encoder().U64(index);
+  writer.encoder().U8(basis.history_entries.has_value() ? 1 : 0);
+  writer.encoder().U64(basis.history_entries.value_or(0));
+  writer.encoder().U32(static_cast<uint32_t>(held.size()));
+  for (const Collection* collection : held) {
+    writer.encoder().Sized(collection->name());
+    EncodeHolds(*collection->StatsAt(n).holds, writer.encoder());
+    if (!writer.Advance()) return false;
+  }
   return writer.End();
 }
 
@@ -117,7 +133,7 @@ bool WriteSnapshot(const StateMachine& state, const SnapshotBasis& basis, const 
   }
   if (!WriteRequests(basis.requests, writer)) return false;
   manifest->requests_hash = manifest->sections.back().digest;
-  if (!WritePolicies(basis, writer)) return false;
+  if (!WritePolicies(state, basis, writer)) return false;
 
   const LogIndex n = basis.log_index;
   Hasher versions(Label::kVersions);

@@ -144,6 +144,14 @@ void StateMachine::Execute(LogIndex index, const Command& command, ApplyResult* 
     case OperationKind::kSnapshotSealed:
     case OperationKind::kErasureCompleted:
       return;
+    case OperationKind::kSetHold:
+    case OperationKind::kReleaseHold:
+      return SetHold(index, first, result);
+    case OperationKind::kSetHistory:
+      history_entries_ = first.history_entries;
+      ComputeStateRoot();
+      state_index_ = index;
+      return;
     default:
       break;
   }
@@ -183,6 +191,13 @@ void StateMachine::DropCollection(LogIndex index, const Operation& operation, Ap
     result->commit.outcome = Outcome::kCollectionNotFound;
     return;
   }
+  // Else what is held could be dropped, made anew and erased.
+  const Rejection held = CheckHolds(*collection, {});
+  if (held.outcome != Outcome::kOk) {
+    result->commit.outcome = held.outcome;
+    result->commit.current = held.current;
+    return;
+  }
   result->commit.deleted_count = collection->stats()->record_count;
   collection->died.Set(index);
   --collection_count_;
@@ -195,6 +210,13 @@ void StateMachine::DropCollection(LogIndex index, const Operation& operation, Ap
 
 void StateMachine::FinishCollection(LogIndex index, Collection* collection, int64_t count_change,
                                     ApplyResult* result) {
+  const CollectionStats* before = collection->stats();
+  FinishCollection(index, collection, count_change, before != nullptr ? before->holds : nullptr,
+                   result);
+}
+
+void StateMachine::FinishCollection(LogIndex index, Collection* collection, int64_t count_change,
+                                    HoldsPointer holds, ApplyResult* result) {
   auto* stats = new CollectionStats;
   const CollectionStats* before = collection->stats();
   const uint64_t count_before = before != nullptr ? before->record_count : 0;
@@ -202,6 +224,7 @@ void StateMachine::FinishCollection(LogIndex index, Collection* collection, int6
   stats->record_count = count_before + static_cast<uint64_t>(count_change);
   stats->state_index = index;
   stats->records_root = collection->tree().Root();
+  stats->holds = std::move(holds);
   if (CollectionStats* replaced = collection->PushStats(stats)) {
     dead_.push_back({index, collection, nullptr, replaced, false});
   }
@@ -212,7 +235,7 @@ void StateMachine::FinishCollection(LogIndex index, Collection* collection, int6
 }
 
 void StateMachine::ComputeStateRoot() {
-  state_root_ = StateRoot(rules_version_, collections_tree_.Root());
+  state_root_ = StateRoot(rules_version_, collections_tree_.Root(), history_entries_);
 }
 
 }  // namespace stele::index

@@ -83,6 +83,8 @@ class StateMachine {
 
   // Entries that marked content for destruction, which no later entry says is complete. Ascending.
   const std::vector<LogIndex>& pending_erasures() const { return pending_erasures_; }
+  // How many entries back states are to be readable, where an entry has set it.
+  std::optional<uint64_t> history_entries() const { return history_entries_; }
   // The newest entry that marked some; 0 where there is none since the snapshot.
   LogIndex newest_erasure() const { return newest_erasure_; }
   // Live records whose content is gone. Only a log or snapshot from before the erasure has them.
@@ -180,6 +182,10 @@ class StateMachine {
   // Whether an operation by filter means this record.
   bool MatchesFilter(const Operation& operation, const Hash& key, const RecordVersion& version,
                      ApplyResult* result, bool* unknown) const;
+  // Which entry's hold forbids to erase the record of this id, or any record where it is empty.
+  static Rejection CheckHolds(const Collection& collection, std::string_view id);
+  void SetHold(LogIndex index, const Operation& operation, ApplyResult* result);
+  bool WasRefused(CommitRecord* commit) const;
   void NoteErasure(LogIndex index, const Command& command, const CommitRecord& commit);
   void CreateCollection(LogIndex index, const Operation& operation, ApplyResult* result);
   void DropCollection(LogIndex index, const Operation& operation, ApplyResult* result);
@@ -189,6 +195,8 @@ class StateMachine {
   // New numbers for a changed collection, and its value in the tree of collections.
   void FinishCollection(LogIndex index, Collection* collection, int64_t count_change,
                         ApplyResult* result);
+  void FinishCollection(LogIndex index, Collection* collection, int64_t count_change,
+                        HoldsPointer holds, ApplyResult* result);
   void ComputeStateRoot();
   Limbo Unlink(const Dead& dead);
   static void Free(const Limbo& limbo, std::vector<std::unique_ptr<Collection>>* garbage);
@@ -209,6 +217,7 @@ class StateMachine {
   std::vector<LogIndex> pending_erasures_;
   LogIndex newest_erasure_ = 0;
   uint64_t erased_records_ = 0;
+  std::optional<uint64_t> history_entries_;
 
   // During Replay: what the log says, and the values of its record effects by key.
   const LoggedResult* logged_ = nullptr;

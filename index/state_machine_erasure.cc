@@ -25,6 +25,47 @@ ApplyResult StateMachine::Replay(LogIndex index, const Command& command,
   return result;
 }
 
+StateMachine::Rejection StateMachine::CheckHolds(const Collection& collection,
+                                                 std::string_view id) {
+  const Hold* hold = FindHold(collection.newest_stats()->holds.get(), id);
+  if (hold == nullptr) return {};
+  return {Outcome::kHeld, hold->index};
+}
+
+void StateMachine::SetHold(LogIndex index, const Operation& operation, ApplyResult* result) {
+  CommitRecord& commit = result->commit;
+  Collection* collection = LiveCollection(operation.collection);
+  if (collection == nullptr) {
+    commit.outcome = Outcome::kCollectionNotFound;
+    return;
+  }
+  const HoldsPointer before = collection->stats()->holds;
+  Holds holds = before != nullptr ? *before : Holds();
+  const auto place = holds.find(operation.hold);
+  if (operation.kind == OperationKind::kReleaseHold) {
+    if (place == holds.end()) {
+      commit.outcome = Outcome::kHoldNotFound;
+      return;
+    }
+    holds.erase(place);
+  } else {
+    if (place != holds.end()) {
+      commit.outcome = Outcome::kHoldExists;
+      commit.current = place->second.index;
+      return;
+    }
+    if (holds.size() == kHoldsMax) {
+      commit.outcome = Outcome::kTooManyHolds;
+      return;
+    }
+    holds[operation.hold] = {index, operation.reason, operation.ids};
+  }
+  FinishCollection(index, collection, 0,
+                   holds.empty() ? nullptr : std::make_shared<const Holds>(std::move(holds)),
+                   result);
+  ComputeStateRoot();
+}
+
 void StateMachine::NoteErasure(LogIndex index, const Command& command, const CommitRecord& commit) {
   if (commit.outcome != Outcome::kOk) return;
   const OperationKind first = command.operations.front().operation.kind;

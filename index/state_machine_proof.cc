@@ -9,6 +9,7 @@ RecordProof StateMachine::ProveRecord(std::string_view collection, std::string_v
   proof.collection = std::string(collection);
   proof.id = std::string(id);
   proof.rules_version = rules_version_;
+  proof.history_entries = history_entries_;
   proof.collection_path = collections_tree_.Prove(CollectionKey(collection));
   const auto* head = collections_.Find(collection);
   const Collection* newest = head != nullptr ? head->payload.newest.Get() : nullptr;
@@ -17,6 +18,7 @@ RecordProof StateMachine::ProveRecord(std::string_view collection, std::string_v
     return proof;
   }
   proof.config = newest->config();
+  proof.holds = newest->HoldsValue();
   proof.record_path = newest->tree().Prove(RecordKey(collection, id));
   const RecordVersion* live = Collection::Live(newest->records().Find(id));
   if (live == nullptr) {

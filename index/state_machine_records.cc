@@ -96,6 +96,7 @@ StateMachine::Rejection StateMachine::PlanOperation(const PreparedOperation& pre
   const LogIndex version = plan->live != nullptr ? plan->live->born() : 0;
   const Rejection refused = CheckPrecondition(operation, plan->live);
   if (refused.outcome != Outcome::kOk) return refused;
+  if (operation.kind == OperationKind::kErase) return CheckHolds(*plan->collection, operation.id);
   if (operation.kind == OperationKind::kInsert && plan->live != nullptr) {
     return {Outcome::kRecordExists, version};
   }
@@ -248,6 +249,14 @@ bool StateMachine::MatchesFilter(const Operation& operation, const Hash& key,
   return true;
 }
 
+// Whether the log says that an erasure met a hold on a record that can be told no more.
+bool StateMachine::WasRefused(CommitRecord* commit) const {
+  if (logged_ == nullptr || logged_->commit.outcome != Outcome::kHeld) return false;
+  commit->outcome = Outcome::kHeld;
+  commit->current = logged_->commit.current;
+  return true;
+}
+
 void StateMachine::DeleteByFilter(LogIndex index, const Operation& operation, ApplyResult* result) {
   CommitRecord& commit = result->commit;
   Collection* collection = LiveCollection(operation.collection);
@@ -258,6 +267,8 @@ void StateMachine::DeleteByFilter(LogIndex index, const Operation& operation, Ap
   commit.outcome = CheckOptions(operation, collection->config()).outcome;
   if (commit.outcome != Outcome::kOk) return;
   bool unknown = false;
+  const bool erases = operation.kind == OperationKind::kEraseByFilter;
+  std::vector<std::pair<RecordVersion*, Hash>> matching;
   for (RecordNode* node = collection->mutable_records().First(); node != nullptr;
        node = node->Next()) {
     RecordVersion* newest = node->payload.newest.Get();
@@ -265,12 +276,22 @@ void StateMachine::DeleteByFilter(LogIndex index, const Operation& operation, Ap
     Hash key{};
     if (logged_ != nullptr) key = RecordKey(operation.collection, node->key());
     if (!MatchesFilter(operation, key, *newest, result, &unknown)) continue;
-    if (commit.deleted_count == operation.limit) {
+    if (matching.size() == operation.limit) {
       commit.more = true;
       break;
     }
+    const Rejection held = erases ? CheckHolds(*collection, node->key()) : Rejection{};
+    if (held.outcome != Outcome::kOk) {
+      commit.outcome = held.outcome;
+      commit.current = held.current;
+      return;
+    }
     if (logged_ == nullptr) key = RecordKey(operation.collection, node->key());
-    Kill(collection, newest, index, true);
+    matching.emplace_back(newest, key);
+  }
+  if (unknown && WasRefused(&commit)) return;
+  for (const auto& [version, key] : matching) {
+    Kill(collection, version, index, true);
     collection->tree().Remove(key);
     result->effects.push_back({Effect::Kind::kRecord, key, kZeroHash});
     ++commit.deleted_count;

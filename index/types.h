@@ -49,6 +49,9 @@ inline constexpr uint32_t kCollectionsMax = 65'536;
 // A request id is remembered for this many entries.
 inline constexpr uint64_t kDedupEntries = 1u << 18;
 
+// How far back an entry may let history reach.
+inline constexpr uint64_t kHistoryEntriesMax = kDedupEntries / 2;
+
 inline std::string_view AsBytes(const Hash& hash) {
   return {reinterpret_cast<const char*>(hash.data()), hash.size()};
 }

@@ -7,8 +7,10 @@
 #include "server/errors.h"
 #include "server/limits.h"
 #include "server/outcomes.h"
+#include "server/requests.h"
 #include "server/version.h"
 #include "server/views.h"
+#include "server/write_door.h"
 
 namespace stele::server {
 namespace {
@@ -81,6 +83,21 @@ grpc::ServerUnaryReactor* AdminService::ListSnapshots(grpc::CallbackServerContex
   return call;
 }
 
+grpc::ServerUnaryReactor* AdminService::SetRetention(grpc::CallbackServerContext* context,
+                                                     const v1::SetRetentionRequest* request,
+                                                     v1::SetRetentionResponse* response) {
+  auto* call = new Call(context, parts_.gate, "SetRetention");
+  if (!call->admitted()) return call;
+  SubmitDraft(parts_.engine, DraftSetRetention(*request, call->actor()),
+              [call, response](const absl::StatusOr<WriteResult>& result) {
+                if (!result.ok()) return call->Done(result.status());
+                const absl::Status status = StatusOf(*result);
+                if (status.ok()) FillPosition(result->position, response->mutable_position());
+                call->Done(status);
+              });
+  return call;
+}
+
 grpc::ServerUnaryReactor* AdminService::GetServerInfo(grpc::CallbackServerContext* context,
                                                       const v1::GetServerInfoRequest* /*request*/,
                                                       v1::GetServerInfoResponse* response) {
@@ -96,6 +113,9 @@ grpc::ServerUnaryReactor* AdminService::GetServerInfo(grpc::CallbackServerContex
   response->set_kernel(engine.kernels().name);
   response->set_search_threads(engine.search_threads());
   response->set_history_index(engine.history_index());
+  const Engine::Retention retention = engine.retention();
+  response->set_history_entries(retention.history_entries);
+  response->set_history_is_logged(retention.is_logged);
   response->set_write_poisoned(engine.write_poisoned());
   if (checkpointer_ != nullptr) {
     FillCheckpointKey(checkpointer_->key(), response->mutable_checkpoint_key());

@@ -32,6 +32,15 @@ class AuditService final : public v1::AuditService::CallbackService {
   grpc::ServerUnaryReactor* GetErasureCertificate(
       grpc::CallbackServerContext* context, const v1::GetErasureCertificateRequest* request,
       v1::GetErasureCertificateResponse* response) override;
+  grpc::ServerUnaryReactor* SetHold(grpc::CallbackServerContext* context,
+                                    const v1::SetHoldRequest* request,
+                                    v1::SetHoldResponse* response) override;
+  grpc::ServerUnaryReactor* ReleaseHold(grpc::CallbackServerContext* context,
+                                        const v1::ReleaseHoldRequest* request,
+                                        v1::ReleaseHoldResponse* response) override;
+  grpc::ServerUnaryReactor* ListHolds(grpc::CallbackServerContext* context,
+                                      const v1::ListHoldsRequest* request,
+                                      v1::ListHoldsResponse* response) override;
   grpc::ServerWriteReactor<v1::ReadLogResponse>* ReadLog(
       grpc::CallbackServerContext* context, const v1::ReadLogRequest* request) override;
   grpc::ServerUnaryReactor* DiffStates(grpc::CallbackServerContext* context,

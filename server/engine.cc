@@ -75,6 +75,11 @@ Engine::Engine(EngineOptions options) : options_(std::move(options)), impl_(new 
   options_.snapshots_kept = std::max(options_.snapshots_kept, 1u);
 }
 
+Engine::Retention Engine::Impl::RetentionOf(const index::StateMachine& machine) const {
+  const std::optional<uint64_t> logged = machine.history_entries();
+  return {logged.value_or(engine->options_.history_entries), logged.has_value()};
+}
+
 Engine::~Engine() { impl_->Close(); }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
@@ -125,7 +130,8 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Open(EngineOptions options,
   FillReport(*recovered, report);
 
   const index::LogIndex last = recovered->state->next_index() - 1;
-  const uint64_t history = engine->options_.history_entries;
+  impl.retention = impl.RetentionOf(*recovered->state);
+  const uint64_t history = impl.retention.history_entries;
   engine->published_ = last;
   // Before an erasure there are states that are not whole any more.
   engine->horizon_ = std::max({loaded > 0 ? loaded - 1 : 0, last > history ? last - history : 0,
@@ -228,6 +234,11 @@ absl::StatusOr<index::LogIndex> Engine::IndexAtTime(int64_t time_micros) const {
     }
   }
   return low;
+}
+
+Engine::Retention Engine::retention() const {
+  std::lock_guard lock(impl_->published_mutex);
+  return impl_->retention;
 }
 
 uint64_t Engine::WhenPublished(index::LogIndex index, std::function<void(bool)> callback) {

@@ -184,6 +184,12 @@ class Engine {
   absl::StatusOr<index::LogIndex> IndexAtTime(int64_t time_micros) const;
   index::LogIndex published_index() const { return published_.load(std::memory_order_acquire); }
   index::LogIndex history_index() const { return horizon_.load(); }
+  // How far back from the newest entry that lies at most, and whether an entry has set it.
+  struct Retention {
+    uint64_t history_entries = 0;
+    bool is_logged = false;
+  };
+  Retention retention() const;
   // Runs `callback` as soon as the published index reaches `index`: at once, or on a thread of the
   // engine. It runs with false when the engine closes first. Gives an id for CancelWait, 0 if it
   // ran already.

@@ -39,6 +39,7 @@ struct CommitGroup {
   index::LogIndex last_index = 0;
   uint64_t bytes = 0;
   uint64_t records_written = 0;
+  Engine::Retention retention;  // after last_index
   // Called in order, with OK once everything up to last_index is durable.
   std::vector<Completion> completions;
 
@@ -97,6 +98,7 @@ struct Engine::Impl {
   // What is published, and who waits for more.
   mutable std::mutex published_mutex;
   index::Hash published_log_root{};
+  Engine::Retention retention;
   std::multimap<index::LogIndex, std::pair<uint64_t, std::function<void(bool)>>> waiters;
   uint64_t next_waiter = 1;
 
@@ -129,6 +131,7 @@ struct Engine::Impl {
   size_t stepped_reclaim_steps = 0;
 
   int64_t ClockMicros() const;
+  Engine::Retention RetentionOf(const index::StateMachine& machine) const;
   void Start();
   void Close();
   bool Step(Engine::Stage stage);

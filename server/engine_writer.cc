@@ -96,6 +96,7 @@ void CommitGroup::Merge(CommitGroup later) {
   std::move(later.completions.begin(), later.completions.end(), std::back_inserter(completions));
   log_root = later.log_root;
   last_index = later.last_index;
+  retention = later.retention;
   bytes += later.bytes;
   records_written += later.records_written;
 }
@@ -155,6 +156,7 @@ void Engine::Impl::ApplyTasks(std::vector<EngineTask> tasks, size_t* reclaim_ste
   }
   group->log_root = log_tree.Root();
   group->last_index = state->next_index() - 1;
+  group->retention = RetentionOf(*state);
   *reclaim_steps += 16 + 4 * static_cast<size_t>(group->records_written);
   HandOver(std::move(group));
   if (*reclaim_steps < kReclaimStepsMin) return;
@@ -288,6 +290,7 @@ void Engine::Impl::HandleSnapshot(EngineTask task, CommitGroup* group) {
   basis.log_tree = log_tree;
   basis.requests = state->MakeRequestView();
   basis.pending_erasures = state->pending_erasures();
+  basis.history_entries = state->history_entries();
   order->pin = readers.Take(basis.log_index, engine->published_.load());
   order->done = [this, done = std::move(task.snapshot_done)](absl::StatusOr<SnapshotInfo> info) {
     FinishSnapshot(std::move(info), done);
@@ -412,7 +415,8 @@ std::vector<std::function<void(bool)>> Engine::Impl::Publish(const CommitGroup& 
   std::lock_guard lock(published_mutex);
   published_log_root = group.log_root;
   engine->published_.store(group.last_index);
-  const uint64_t history = engine->options_.history_entries;
+  retention = group.retention;
+  const uint64_t history = retention.history_entries;
   if (group.last_index > history) RaiseHorizon(group.last_index - history);
   const auto end = waiters.upper_bound(group.last_index);
   for (auto waiter = waiters.begin(); waiter != end; ++waiter) {

@@ -84,6 +84,21 @@ Refusal RefusalOf(const CommitRecord& commit) {
     case Outcome::kNotErasable:
       return {StatusCode::kFailedPrecondition, "COLLECTION_NOT_ERASABLE",
               "the collection was not created as erasable"};
+    case Outcome::kHeld:
+      return {StatusCode::kFailedPrecondition, "HELD",
+              absl::StrCat("a legal hold, set by entry ", commit.current,
+                           ", forbids it; `ListHolds` tells which"),
+              "hold_index"};
+    case Outcome::kHoldExists:
+      return {StatusCode::kAlreadyExists, "HOLD_EXISTS",
+              absl::StrCat("entry ", commit.current, " set a hold of this name"), "hold_index",
+              false};
+    case Outcome::kHoldNotFound:
+      return {StatusCode::kNotFound, "HOLD_NOT_FOUND", "the collection has no hold of this name",
+              nullptr, false};
+    case Outcome::kTooManyHolds:
+      return {StatusCode::kResourceExhausted, "TOO_MANY_HOLDS",
+              "the collection has as many holds as it can have", nullptr, false};
     case Outcome::kMalformed:
     case Outcome::kOk:
       break;

@@ -347,8 +347,10 @@ absl::Status Replay(const storage::Journal& journal, uint64_t history_entries,
     if (status.ok()) status = CheckWatermark(journal, recovered->log_tree);
     if (!status.ok()) break;
     ++report->replayed_entries;
-    if (entry->index > history_entries) {
-      recovered->state->Reclaim(entry->index - history_entries, entry->index, 1u << 14, &garbage);
+    const uint64_t kept =
+        std::max(history_entries, recovered->state->history_entries().value_or(0));
+    if (entry->index > kept) {
+      recovered->state->Reclaim(entry->index - kept, entry->index, 1u << 14, &garbage);
       garbage.clear();
     }
     if (progress && entry->index % 1024 == 0) progress(entry->index - first + 1, end - first + 1);

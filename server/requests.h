@@ -21,6 +21,7 @@
 #include "index/types.h"
 #include "server/engine.h"
 #include "stele/v1/collection_service.pb.h"
+#include "stele/v1/erasure.pb.h"
 #include "stele/v1/memory_service.pb.h"
 
 namespace stele::server {
@@ -53,6 +54,10 @@ WriteDraft DraftWrite(const v1::WriteRequest& request, const std::string& actor,
 WriteDraft DraftCreate(const v1::CreateCollectionRequest& request, const std::string& actor);
 WriteDraft DraftDrop(const v1::DropCollectionRequest& request, const std::string& actor,
                      const CollectionLookup& lookup);
+
+WriteDraft DraftSetHold(const v1::SetHoldRequest& request, const std::string& actor);
+WriteDraft DraftReleaseHold(const v1::ReleaseHoldRequest& request, const std::string& actor);
+WriteDraft DraftSetRetention(const v1::SetRetentionRequest& request, const std::string& actor);
 
 // INVALID_ARGUMENT: REQUEST_ID_MISSING, REQUEST_ID_TOO_LONG.
 absl::Status CheckRequestId(std::string_view request_id, std::string_view field);

@@ -75,6 +75,7 @@ std::unique_ptr<CLI::App> BuildApp(Context* context) {
   AddTransferCommands(app.get(), context);
   AddWriteCommands(app.get(), context);
   AddErasureCommands(app.get(), context);
+  AddPolicyCommands(app.get(), context);
   AddReadCommands(app.get(), context);
   AddSearchCommand(app.get(), context);
   AddHistoryCommands(app.get(), context);

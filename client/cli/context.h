@@ -70,6 +70,7 @@ std::string PositionToText(const v1::Position& position);
 void AddServerCommands(CLI::App* app, Context* context);
 void AddCollectionCommands(CLI::App* app, Context* context);
 void AddWriteCommands(CLI::App* app, Context* context);
+void AddPolicyCommands(CLI::App* app, Context* context);
 void AddErasureCommands(CLI::App* app, Context* context);
 void AddReadCommands(CLI::App* app, Context* context);
 void AddSearchCommand(CLI::App* app, Context* context);

@@ -560,7 +560,7 @@ def is_normalized(vector):
 
 
 UPSERT, INSERT, UPDATE, DELETE, DELETE_BY_FILTER, CREATE, DROP, GENESIS, RESTORE, UPGRADE, SEALED = range(1, 12)
-CREATE_WITH_OPTIONS, ERASE, ERASE_BY_FILTER, ERASURE_COMPLETED = 13, 18, 19, 20
+CREATE_WITH_OPTIONS, ERASE, ERASE_BY_FILTER, ERASURE_COMPLETED, SET_HOLD, RELEASE_HOLD, SET_HISTORY = 13, *range(18, 24)
 # What erasable collections write: the same kinds, with a salt.
 SALTED = {14: UPSERT, 15: INSERT, 16: UPDATE, 17: DELETE_BY_FILTER, ERASE_BY_FILTER: ERASE_BY_FILTER}
 RECORD_KINDS = (UPSERT, INSERT, UPDATE, DELETE, ERASE)
@@ -578,6 +578,25 @@ def config_of(decoder, with_options):
     return config
 
 
+def ids_of(decoder):
+    count = decoder.u32()
+    if count > 1000:
+        decoder.fail("too many ids")
+    ids = [decoder.text(256, 1) for _ in range(count)]
+    if ids != sorted(set(ids)):
+        decoder.fail("ids are not in order")
+    return ids
+
+
+def holds_hash(holds):
+    """Of {name: (index, reason, ids)}; None without holds."""
+    if not holds:
+        return None
+    return H(0x29, u32(len(holds)), *(
+        sized(name) + u64(index) + sized(reason) + u32(len(ids)) + b"".join(sized(i) for i in ids)
+        for name, (index, reason, ids) in sorted(holds.items())))
+
+
 def operation_of(data, what):
     decoder = Decoder(data, what)
     first = decoder.u8()
@@ -586,8 +605,8 @@ def operation_of(data, what):
     op = {"kind": kind, "salted": salted, "erased": erased}
     if erased and not salted:
         decoder.fail("an unknown operation")
-    op["collection"] = decoder.text(128, 1 if kind <= DROP or form in (13, ERASE, ERASE_BY_FILTER) else 0)
-    if kind in (GENESIS, RESTORE, UPGRADE, SEALED, ERASURE_COMPLETED) and op["collection"]:
+    op["collection"] = decoder.text(128, 1 if kind <= DROP or form in (13, ERASE, ERASE_BY_FILTER, SET_HOLD, RELEASE_HOLD) else 0)
+    if kind in (GENESIS, RESTORE, UPGRADE, SEALED, ERASURE_COMPLETED, SET_HISTORY) and op["collection"]:
         decoder.fail("it names a collection")
     if kind in BY_FILTER:
         op["limit"] = decoder.u32()
@@ -627,6 +646,14 @@ def operation_of(data, what):
             decoder.fail("names are not in order")
     elif kind in BY_FILTER:
         op["filter"] = filter_of(decoder, 1, [1024])
+    elif kind in (SET_HOLD, RELEASE_HOLD):
+        op["hold"] = decoder.text(128, 1)
+        if kind == SET_HOLD:
+            op["reason"], op["ids"] = decoder.text(1024), ids_of(decoder)
+    elif kind == SET_HISTORY:
+        op["history"] = decoder.u64()
+        if op["history"] > 131072:
+            decoder.fail("more entries than can be kept")
     elif kind == ERASURE_COMPLETED:
         op["index"], op["items"], op["snapshots"] = decoder.u64(), decoder.u64(), decoder.u64()
     elif kind in (CREATE, CREATE_WITH_OPTIONS):
@@ -702,7 +729,7 @@ def decode_commit(data, what):
         commit[name] = decoder.u64()
     commit["more"], commit["state_index"] = decoder.bool(), decoder.u64()
     commit["effects_root"], commit["state_root"] = decoder.digest(), decoder.digest()
-    if commit["outcome"] > 16:
+    if commit["outcome"] > 20:
         decoder.fail("an unknown outcome")
     decoder.end()
     return commit
@@ -795,6 +822,15 @@ def record_key(collection, record_id):
     return H(0x20, sized(collection), record_id)
 
 
+def state_root_of(rules, root, history):
+    return H(0x25, u32(rules), root) if history is None else H(0x28, u32(rules), root, u64(history))
+
+
+def held_value(config, root, holds):
+    value = collection_value(config, root)
+    return value if holds is None else H(0x27, value, holds)
+
+
 def collection_value(config, root):
     plain = config[3:] == (0, False)
     options = b"" if plain else bytes([config[3], config[4]])
@@ -808,7 +844,9 @@ def verify_record(data, key, document):
     collection = unbase64(lines.field(b"collection"), lines.where())
     record_id = unbase64(lines.field(b"id"), lines.where())
     rules = decimal(lines.field(b"rules"), lines.where())
-    config, commitment, content, collection_hash = None, None, None, None
+    config, commitment, content, collection_hash, holds, history = None, None, None, None, None, None
+    if lines.next_is(b"history "):
+        history = decimal(lines.field(b"history"), lines.where())
     parts = lines.field(b"config").split(b" ")
     if parts != [b"none"]:
         if len(parts) not in (3, 5):
@@ -819,6 +857,8 @@ def verify_record(data, key, document):
                 (len(parts) == 5 and (config[3] > 2 or config[4] > 1)):
             refuse(f"{lines.where()}: an unknown dimension, metric or option")
         config = config[:3] + ((config[3], config[4] == 1) if len(parts) == 5 else (0, False))
+    if config is not None and lines.next_is(b"holds "):
+        holds = digest_of(lines.field(b"holds"), lines.where())
     record = lines.field(b"record")
     if record != b"none":
         commitment = digest_of(record, lines.where())
@@ -843,15 +883,15 @@ def verify_record(data, key, document):
             refuse(f"{what}: the content is not that of the record's commitment")
     if config is not None:
         path = read_path(lines, b"record-path")
-        collection_hash = collection_value(
-            config, path_root(path, record_key(collection, record_id), commitment, f"{what}, the record's path"))
+        collection_hash = held_value(config, path_root(
+            path, record_key(collection, record_id), commitment, f"{what}, the record's path"), holds)
     path = read_path(lines, b"collection-path")
     above = data[:lines.offset]
     if digest_of(lines.field(b"sha256"), lines.where()) != hashlib.sha256(above).digest():
         refuse(f"{lines.where()}: it is not the hash of the lines above")
     commit, size = verify_inclusion(lines.rest(), key, f"{what}, its inclusion proof")
     root = path_root(path, H(0x23, collection), collection_hash, f"{what}, the collection's path")
-    if rules >= 1 << 32 or H(0x25, u32(rules), root) != commit["state_root"]:
+    if rules >= 1 << 32 or state_root_of(rules, root, history) != commit["state_root"]:
         refuse(f"{what}: its paths do not lead to the state root of entry {commit['index']}")
     if document is not None:
         if content is None:
@@ -868,7 +908,8 @@ def verify_record(data, key, document):
 
 HORIZON = 262144
 OK, NO_COLLECTION, COLLECTION_EXISTS, RECORD_EXISTS, NO_RECORD, PRECONDITION, STATE_INDEX, DIMENSION, NOT_NORMALIZED, \
-    TOO_OLD, DUPLICATE, REUSED, ATTRIBUTES, COLLECTIONS, MALFORMED, OPTIONS, NOT_ERASABLE = range(17)
+    TOO_OLD, DUPLICATE, REUSED, ATTRIBUTES, COLLECTIONS, MALFORMED, OPTIONS, NOT_ERASABLE, HELD, HOLD_EXISTS, \
+    NO_HOLD, HOLDS = range(21)
 
 
 class Collection:
@@ -878,9 +919,15 @@ class Collection:
         # id -> (version, vector, attributes, document part or None, place of the document, salt or None);
         # of a record whose content was erased the vector and the attributes are None
         self.records = {}
+        self.holds = {}  # name -> (index, reason, ids)
 
     def value(self):
-        return collection_value(self.config, self.tree.root())
+        return held_value(self.config, self.tree.root(), holds_hash(self.holds))
+
+    def check_holds(self, record_id=None):
+        for _, (index, _, ids) in sorted(self.holds.items()):
+            if record_id is None or not ids or record_id in ids:
+                raise Rejected(HELD, index)
 
 
 class Rejected(Exception):
@@ -899,12 +946,13 @@ class Machine:
         self.tree = SparseTree()
         self.requests = {}     # request key -> (index, body)
         self.remembered = deque()  # (index, request key or None), the oldest first
+        self.history = None  # how many entries back states can be read, where the log says
         self.pending = []  # erasures that no entry says are complete
         self.logged = None  # of an entry that is applied: its commit record and its record effects
         self.given = 0  # effects that were taken from the log, since their content was erased
 
     def compute_root(self):
-        self.state_root = H(0x25, u32(self.rules), self.tree.root())
+        self.state_root = state_root_of(self.rules, self.tree.root(), self.history)
 
     def remember(self, index, key, body):
         if len(self.remembered) == HORIZON:
@@ -938,8 +986,9 @@ class Machine:
                 self.pending.append(index)
         except Rejected as rejected:
             effects = []
+            commit["more"] = False
             commit["outcome"], commit["current"] = rejected.outcome, rejected.current
-        if effects or (commit["outcome"] == OK and operations[0]["kind"] in (GENESIS, RESTORE, UPGRADE)):
+        if effects or (commit["outcome"] == OK and operations[0]["kind"] in (GENESIS, RESTORE, UPGRADE, SET_HISTORY)):
             self.state_index = index
         commit["state_index"], commit["state_root"] = self.state_index, self.state_root
         commit["effects_root"] = merkle(0x31, [H(0x30, bytes([kind]), k, v) for kind, k, v in effects])
@@ -985,10 +1034,18 @@ class Machine:
             collection = self.collections.pop(op["collection"], None)
             if collection is None:
                 raise Rejected(NO_COLLECTION)
+            if collection.holds:
+                self.collections[op["collection"]] = collection
+                collection.check_holds()
             commit["deleted"] = len(collection.records)
             key = H(0x23, op["collection"])
             self.tree.remove(key)
             effects.append((2, key, ZERO))
+            self.compute_root()
+        elif kind in (SET_HOLD, RELEASE_HOLD):
+            self.set_hold(index, op, effects)
+        elif kind == SET_HISTORY:
+            self.history = op["history"]
             self.compute_root()
         elif kind not in (SEALED, ERASURE_COMPLETED):
             first = index == 0 if kind == GENESIS else index == op["index"] + 1 if kind == RESTORE else True
@@ -996,6 +1053,23 @@ class Machine:
                 raise Rejected(MALFORMED)
             self.rules = op["rules"]
             self.compute_root()
+
+    def set_hold(self, index, op, effects):
+        collection = self.collections.get(op["collection"])
+        if collection is None:
+            raise Rejected(NO_COLLECTION)
+        there = collection.holds.get(op["hold"])
+        if op["kind"] == RELEASE_HOLD:
+            if there is None:
+                raise Rejected(NO_HOLD)
+            del collection.holds[op["hold"]]
+        else:
+            if there is not None:
+                raise Rejected(HOLD_EXISTS, there[0])
+            if len(collection.holds) == 64:
+                raise Rejected(HOLDS)
+            collection.holds[op["hold"]] = (index, op["reason"], op["ids"])
+        self.finish(index, {op["collection"]}, effects)
 
     def write_records(self, index, operations, commit, effects):
         plans = []
@@ -1052,6 +1126,8 @@ class Machine:
         if (op["precondition"] == 1 and before is not None) or (op["precondition"] == 2 and version != op["version"]):
             raise Rejected(PRECONDITION, version)
         attributes = None
+        if op["kind"] == ERASE:
+            collection.check_holds(op["id"])
         if op["kind"] == INSERT and before is not None:
             raise Rejected(RECORD_EXISTS, version)
         if op["kind"] == UPDATE and before is None:
@@ -1081,7 +1157,7 @@ class Machine:
         if collection is None:
             raise Rejected(NO_COLLECTION)
         self.check_options(op, collection)
-        unknown = False
+        unknown, matching = False, []
         for record_id in sorted(collection.records):
             attributes = collection.records[record_id][2]
             if op["erased"] or attributes is None:
@@ -1091,9 +1167,15 @@ class Machine:
                 self.given += 1
             elif not op["filter"](dict(attributes_of(attributes, "attributes"))):
                 continue
-            if commit["deleted"] == op["limit"]:
+            if len(matching) == op["limit"]:
                 commit["more"] = True
                 break
+            if op["kind"] == ERASE_BY_FILTER:
+                collection.check_holds(record_id)
+            matching.append(record_id)
+        if unknown and self.logged is not None and self.logged[0]["outcome"] == HELD:
+            raise Rejected(HELD, self.logged[0]["current"])
+        for record_id in matching:
             key = record_key(op["collection"], record_id)
             del collection.records[record_id]
             collection.tree.remove(key)
@@ -1130,7 +1212,7 @@ def load_requests(machine, decoder, log_index):
     decoder.end()
 
 
-def load_collection(machine, decoder, with_options, versions, log_index):
+def load_collection(machine, decoder, with_options, versions, log_index, held):
     name = decoder.text(128, 1)
     config = config_of(decoder, with_options)
     collection = Collection(config, decoder.u64())
@@ -1169,15 +1251,40 @@ def load_collection(machine, decoder, with_options, versions, log_index):
                             record_commitment(record_id, vector, attributes, document, salt))
         last = record_id
     decoder.end()
+    collection.holds = held.pop(name, {})
     machine.collections[name] = collection
     machine.tree.put(H(0x23, name), collection.value())
 
 
-def load_pending(machine, decoder, log_index):
+def load_policies(machine, decoder, log_index):
+    """The holds of collections that are still to come, by name."""
     machine.pending = [decoder.u64() for _ in range(decoder.u32())]
-    if machine.pending != sorted(set(machine.pending)) or not machine.pending or machine.pending[-1] > log_index:
-        decoder.fail("erasures out of order, or none")
+    if machine.pending != sorted(set(machine.pending)) or machine.pending and machine.pending[-1] > log_index:
+        decoder.fail("erasures out of order")
+    has_history, history = decoder.bool(), decoder.u64()
+    if history > (131072 if has_history else 0):
+        decoder.fail("a history that is not set, or too long")
+    machine.history = history if has_history else None
+    held = {}
+    for _ in range(decoder.u32()):
+        name, holds = decoder.text(128, 1), {}
+        if held and name <= next(reversed(held)):
+            decoder.fail("collections are out of order")
+        count = decoder.u32()
+        for _ in range(count):
+            hold = decoder.text(128, 1)
+            if holds and hold <= next(reversed(holds)):
+                decoder.fail("holds are out of order")
+            holds[hold] = (decoder.u64(), decoder.text(1024), ids_of(decoder))
+            if holds[hold][0] > log_index:
+                decoder.fail("a hold of a later entry")
+        if not 1 <= count <= 64:
+            decoder.fail("no holds, or too many")
+        held[name] = holds
+    if not machine.pending and not has_history and not held:
+        decoder.fail("policies that say nothing are not written")
     decoder.end()
+    return held
 
 
 def check_documents(decoder, salted, expected):
@@ -1209,7 +1316,7 @@ def load_snapshot(data, what="the snapshot"):
     if log_root != tree.root():
         decoder.fail("the log root is not that of the frontier")
     machine, versions, position = Machine(), hashlib.sha256(b"\x41"), 16
-    expected, kinds, last_name = deque(), [], b""
+    expected, kinds, last_name, held = deque(), [], b"", {}
     for number in range(decoder.u32()):
         kind, begin, length, section_digest = decoder.u8(), decoder.u64(), decoder.u64(), decoder.digest()
         place = f"{what}, section {number} at byte {begin}"
@@ -1227,19 +1334,21 @@ def load_snapshot(data, what="the snapshot"):
                 refuse(f"{place}: it is not the requests that the metadata name")
             load_requests(machine, part, log_index)
         elif kind in (2, 4):
-            load_collection(machine, part, kind == 4, versions, log_index)
+            load_collection(machine, part, kind == 4, versions, log_index, held)
             name = next(reversed(machine.collections))
             if name <= last_name:
                 refuse(f"{place}: collections are out of order")
             last_name = name
             expected.extend((r[4], r[3]) for r in machine.collections[name].records.values() if r[3] is not None)
         elif kind == 6:
-            load_pending(machine, part, log_index)
+            held = load_policies(machine, part, log_index)
         else:
             check_documents(part, kind == 5, expected)
     decoder.end()
     if position != offset or not kinds:
         refuse(f"{what}: the sections do not fill the file")
+    if held:
+        refuse(f"{what}: holds of a collection that is not there")
     if expected:
         refuse(f"{what}: the document of entry {expected[0][0][0]} is missing")
     machine.rules, machine.next_index, machine.state_index = rules, log_index + 1, state_index

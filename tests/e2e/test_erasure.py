@@ -47,11 +47,11 @@ class Needles:
         for folder, _, names in os.walk(directory):
             for name in names:
                 try:
-                    data = pathlib.Path(folder, name).read_bytes()
+                    data = pathlib.Path(folder, name).read_bytes().strip(b"\0")  # space that is kept
                 except FileNotFoundError:
                     continue
                 for what, needle in self.all.items():
-                    if any(needle[i:i + 16] in data for i in range(0, len(needle) - 15, 16)):
+                    if any(needle[i:i + 16] in data for i in range(0, len(needle) - 15, max(16, len(needle) // 10))):
                         found.add(f"{what} in {name}")
         return found
 

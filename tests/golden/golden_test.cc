@@ -10,6 +10,7 @@
 
 #include "index/command.h"
 #include "index/commit_record.h"
+#include "index/holds.h"
 #include "index/snapshot.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/script.h"
@@ -129,6 +130,18 @@ void AddOperations(Samples* samples) {
   completed.items_count = 3;
   completed.snapshots_count = 1;
   add("erasure_completed", completed);
+  Operation hold = MakeOperation(OperationKind::kSetHold);
+  hold.collection = "notes";
+  hold.hold = "case";
+  hold.reason = "why";
+  hold.ids = {"a", "b"};
+  add("set_hold", hold);
+  hold.kind = OperationKind::kReleaseHold;
+  add("release_hold", hold);
+  Operation history = MakeOperation(OperationKind::kSetHistory);
+  history.history_entries = 500;
+  add("set_history", history);
+  (*samples)["holds_hash"] = Bytes(HoldsHash({{"case", {7, "why", {"a", "b"}}}}));
   Operation genesis = MakeOperation(OperationKind::kGenesis);
   genesis.rules_version = 1;
   add("genesis", genesis);

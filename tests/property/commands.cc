@@ -222,6 +222,8 @@ Operation CommandSource::SingleOperation(const reference::State& state) {
       OperationKind::kRestore,          OperationKind::kUpgrade,
       OperationKind::kSnapshotSealed,   OperationKind::kContinuation,
       OperationKind::kEraseByFilter,    OperationKind::kErasureCompleted,
+      OperationKind::kSetHold,          OperationKind::kReleaseHold,
+      OperationKind::kReleaseHold,      OperationKind::kSetHistory,
   };
   Operation operation;
   operation.kind = Pick(random_, kKinds);
@@ -243,6 +245,17 @@ Operation CommandSource::SingleOperation(const reference::State& state) {
       break;
     case OperationKind::kDropCollection:
       operation.collection = RandomName();
+      break;
+    case OperationKind::kSetHold:
+    case OperationKind::kReleaseHold:
+      operation.collection = RandomName();
+      operation.hold = "hold " + std::to_string(random_.Below(2));
+      if (operation.kind == OperationKind::kReleaseHold) break;
+      operation.reason = Pick(random_, kTexts);
+      if (OneIn(2)) operation.ids = {RandomId()};
+      break;
+    case OperationKind::kSetHistory:
+      operation.history_entries = random_.Below(100);
       break;
     default:
       operation.rules_version = OneIn(2) ? 1 : 2;

@@ -41,6 +41,7 @@ std::string CollectionDifference(const index::Collection& collection, index::Log
   }
   const index::CollectionStats& stats = collection.StatsAt(n);
   if (stats.record_count != expected.records.size()) return "record count";
+  if ((stats.holds != nullptr ? stats.holds->size() : 0) != expected.holds.size()) return "holds";
   if (stats.state_index != expected.state_index) return "state index";
   if (Text(stats.records_root) != reference::RecordsRoot(collection.name(), expected)) {
     return "records root";

@@ -192,6 +192,7 @@ TEST(ErasureTest, AScrubbedSnapshotHasTheSameHashAndRoots) {
     basis.log_tree = tree;
     basis.requests = machine.MakeRequestView();
     basis.pending_erasures = machine.pending_erasures();
+    basis.history_entries = machine.history_entries();
     index::SnapshotManifest manifest;
     std::string file, clean, error;
     ASSERT_TRUE(index::WriteSnapshot(

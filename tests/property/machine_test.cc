@@ -114,7 +114,7 @@ TEST(MachineTest, EqualsTheReferenceAfterEveryEntryForFixedSeeds) {
     if (HasFatalFailure()) return;
   }
   // The world is small enough that (nearly) everything happens; a silent test would prove nothing.
-  for (int outcome = 0; outcome <= int(index::Outcome::kNotErasable); ++outcome) {
+  for (int outcome = 0; outcome <= int(index::Outcome::kHoldNotFound); ++outcome) {
     const auto value = static_cast<index::Outcome>(outcome);
     if (value == index::Outcome::kRequestTooOld || value == index::Outcome::kAttributesTooLarge ||
         value == index::Outcome::kTooManyCollections) {

@@ -47,6 +47,7 @@ struct World {
     basis.log_tree = log_tree;
     basis.requests = machine->MakeRequestView();
     basis.pending_erasures = machine->pending_erasures();
+    basis.history_entries = machine->history_entries();
     return basis;
   }
 

@@ -67,9 +67,17 @@ std::string Options(const index::CollectionConfig& config) {
 std::string CollectionValue(const std::string& name, const Collection& collection) {
   const index::CollectionConfig& config = collection.config;
   const bool plain = config.receipts == index::ReceiptPolicy::kOff && !config.erasable;
-  return Digest(plain ? 0x24 : 0x26,
-                U32(config.dimension) + U8(static_cast<uint8_t>(config.metric)) +
-                    Sized(config.description) + Options(config) + RecordsRoot(name, collection));
+  const std::string value =
+      Digest(plain ? 0x24 : 0x26, U32(config.dimension) + U8(static_cast<uint8_t>(config.metric)) +
+                                      Sized(config.description) + Options(config) +
+                                      RecordsRoot(name, collection));
+  if (collection.holds.empty()) return value;
+  std::string holds = U32(collection.holds.size());
+  for (const auto& [hold_name, hold] : collection.holds) {
+    holds += Sized(hold_name) + U64(hold.index) + Sized(hold.reason) + U32(hold.ids.size());
+    for (const std::string& id : hold.ids) holds += Sized(id);
+  }
+  return Digest(0x27, value + Digest(0x29, holds));
 }
 
 std::string FilterBytes(const index::Filter& filter) {
@@ -146,6 +154,16 @@ std::string Item(const index::Operation& operation) {
     case Kind::kSnapshotSealed:
       out += U64(operation.index) + Text(operation.snapshot_hash);
       break;
+    case Kind::kSetHold:
+      out += Sized(operation.hold) + Sized(operation.reason) + U32(operation.ids.size());
+      for (const std::string& id : operation.ids) out += Sized(id);
+      break;
+    case Kind::kReleaseHold:
+      out += Sized(operation.hold);
+      break;
+    case Kind::kSetHistory:
+      out += U64(operation.history_entries);
+      break;
     case Kind::kErasureCompleted:
       out += U64(operation.index) + U64(operation.items_count) + U64(operation.snapshots_count);
       break;
@@ -173,16 +191,6 @@ std::string HeaderBytes(const index::Command& command) {
          U64(static_cast<uint64_t>(header.timestamp_micros)) +
          U64(static_cast<uint64_t>(header.clock_micros)) + U64(header.known_index) +
          ExpectedBytes(header) + U32(command.operations.size()) + ItemsRoot(command);
-}
-
-bool IsNormalized(const std::vector<int32_t>& vector) {
-  __int128 norm = 0;
-  for (const int32_t x : vector) norm += __int128{x} * x;
-  int64_t root = 0;
-  while (root * root < static_cast<int64_t>(vector.size())) ++root;
-  const __int128 slack = (__int128{root} << 16) + static_cast<int64_t>(vector.size());
-  const __int128 one = __int128{1} << 32;
-  return norm - one <= slack && one - norm <= slack;
 }
 
 bool HasRightShape(const index::Command& command) {
@@ -237,7 +245,9 @@ std::string StateRoot(const State& state) {
   for (const auto& [name, collection] : state.collections) {
     pairs.emplace_back(Digest(0x23, name), CollectionValue(name, collection));
   }
-  return Digest(0x25, U32(state.rules_version) + SparseRoot(pairs, 0));
+  const std::string root = U32(state.rules_version) + SparseRoot(pairs, 0);
+  if (!state.history_entries.has_value()) return Digest(0x25, root);
+  return Digest(0x28, root + U64(*state.history_entries));
 }
 
 std::vector<Hit> Search(const Collection& collection, const std::vector<int32_t>& query, size_t k,
@@ -261,42 +271,22 @@ std::vector<Hit> Search(const Collection& collection, const std::vector<int32_t>
   return hits;
 }
 
-Machine::Outcome Machine::CheckRecord(const index::Operation& operation) const {
-  const auto place = state_.collections.find(operation.collection);
-  if (place == state_.collections.end()) return {1};
-  const Collection& collection = place->second;
-  if (operation.kind == Kind::kErase) {
-    if (!collection.config.erasable) return {16};
-  } else if (operation.kind != Kind::kDelete && operation.salted != collection.config.erasable) {
-    return {15};
+Machine::Outcome Machine::SetHold(const index::Operation& operation, State* state,
+                                  std::vector<Effect>* effects) const {
+  const auto place = state->collections.find(operation.collection);
+  if (place == state->collections.end()) return {1};
+  index::Holds& holds = place->second.holds;
+  const auto there = holds.find(operation.hold);
+  if (operation.kind == Kind::kReleaseHold) {
+    if (there == holds.end()) return {19};
+    holds.erase(there);
+  } else {
+    if (there != holds.end()) return {18, 0, there->second.index};
+    if (holds.size() == 64) return {20};
+    holds[operation.hold] = {next_index_, operation.reason, operation.ids};
   }
-  const auto record = collection.records.find(operation.id);
-  const bool exists = record != collection.records.end();
-  const uint64_t version = exists ? record->second.version : 0;
-  const auto& precondition = operation.precondition;
-  if (precondition.kind == index::Precondition::Kind::kMustNotExist && exists) {
-    return {5, 0, version};
-  }
-  if (precondition.kind == index::Precondition::Kind::kExpectedVersion &&
-      precondition.version != version) {
-    return {5, 0, version};
-  }
-  if (operation.kind == Kind::kInsert && exists) return {3, 0, version};
-  if (operation.kind == Kind::kInsert || operation.kind == Kind::kUpsert) {
-    if (operation.vector.size() != collection.config.dimension) {
-      return {7, 0, collection.config.dimension};
-    }
-    if (collection.config.metric == index::Metric::kCosine && !IsNormalized(operation.vector)) {
-      return {8};
-    }
-  }
-  if (operation.kind == Kind::kUpdateAttributes) {
-    if (!exists) return {4};
-    Attributes merged = record->second.attributes;
-    for (const auto& [name, value] : ParseAttributes(operation.attributes)) merged[name] = value;
-    for (const std::string& name : operation.removed) merged.erase(name);
-    if (merged.size() > 256 || EncodeAttributes(merged).size() > 65536) return {12};
-  }
+  place->second.state_index = next_index_;
+  effects->push_back({2, Digest(0x23, place->first), CollectionValue(place->first, place->second)});
   return {};
 }
 
@@ -367,6 +357,10 @@ Machine::Outcome Machine::DeleteByFilter(const index::Operation& operation, Stat
   outcome.more = matching.size() > operation.limit;
   if (outcome.more) matching.resize(operation.limit);
   for (const std::string& id : matching) {
+    if (operation.kind != Kind::kEraseByFilter) break;
+    if (const uint64_t held = HeldBy(place->second, id)) return {17, 0, held};
+  }
+  for (const std::string& id : matching) {
     place->second.records.erase(id);
     effects->push_back({1, Key(operation.collection, id), Zeros()});
   }
@@ -389,12 +383,13 @@ Machine::Outcome Machine::Execute(const index::Command& command, State* state,
       return DeleteByFilter(first, state, effects);
     case Kind::kCreateCollection:
       if (exists) return {2};
-      state->collections[name] = {first.config, next_index_, next_index_, {}};
+      state->collections[name] = {first.config, next_index_, next_index_, {}, {}};
       effects->push_back(
           {2, Digest(0x23, name), CollectionValue(name, state->collections.at(name))});
       return outcome;
     case Kind::kDropCollection:
       if (!exists) return {1};
+      if (const uint64_t held = HeldBy(state->collections.at(name), "")) return {17, 0, held};
       outcome.deleted = state->collections.at(name).records.size();
       state->collections.erase(name);
       effects->push_back({2, Digest(0x23, name), Zeros()});
@@ -410,6 +405,13 @@ Machine::Outcome Machine::Execute(const index::Command& command, State* state,
       return outcome;
     case Kind::kSnapshotSealed:
     case Kind::kErasureCompleted:
+      return outcome;
+    case Kind::kSetHold:
+    case Kind::kReleaseHold:
+      return SetHold(first, state, effects);
+    case Kind::kSetHistory:
+      state->history_entries = first.history_entries;
+      state->state_index = next_index_;
       return outcome;
     case Kind::kContinuation:
     case Kind::kCreateWithOptions:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "index/command.h"
+#include "index/holds.h"
 #include "tests/reference/values.h"
 
 namespace stele::reference {
@@ -33,11 +34,13 @@ struct Collection {
   uint64_t born = 0;
   uint64_t state_index = 0;
   std::map<std::string, Record> records;
+  index::Holds holds = {};
 };
 
 struct State {
   uint32_t rules_version = 0;
   uint64_t state_index = 0;
+  std::optional<uint64_t> history_entries;
   std::map<std::string, Collection> collections;
 };
 
@@ -54,6 +57,9 @@ std::string StateRoot(const State& state);
 // Sorts every record that matches. No value for `filter` or `distance_max`: no restriction.
 std::vector<Hit> Search(const Collection& collection, const std::vector<int32_t>& query, size_t k,
                         const index::Filter* filter, std::optional<int64_t> distance_max);
+
+// The entry of the first hold on the record; 0: none. Without an id, on anything.
+uint64_t HeldBy(const Collection& collection, const std::string& id);
 
 class Machine {
  public:
@@ -89,6 +95,8 @@ class Machine {
   Outcome Execute(const index::Command& command, State* state, std::vector<Effect>* effects);
   Outcome ExecuteRecords(const index::Command& command, State* state, std::vector<Effect>* effects);
   Outcome CheckRecord(const index::Operation& operation) const;
+  Outcome SetHold(const index::Operation& operation, State* state,
+                  std::vector<Effect>* effects) const;
   void PerformRecord(const index::Operation& operation, State* state, Outcome* outcome,
                      std::vector<Effect>* effects) const;
   Outcome DeleteByFilter(const index::Operation& operation, State* state,

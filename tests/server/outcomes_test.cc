@@ -53,6 +53,10 @@ TEST(Outcomes, EveryOneHasItsCodeAndReason) {
        ""},
       {Outcome::kMalformed, StatusCode::kInternal, "MALFORMED", true, ""},
       {Outcome::kOptionsMismatch, StatusCode::kAborted, "COLLECTION_CHANGED", true, ""},
+      {Outcome::kHeld, StatusCode::kFailedPrecondition, "HELD", true, "hold_index"},
+      {Outcome::kHoldExists, StatusCode::kAlreadyExists, "HOLD_EXISTS", true, "hold_index"},
+      {Outcome::kHoldNotFound, StatusCode::kNotFound, "HOLD_NOT_FOUND", true, ""},
+      {Outcome::kTooManyHolds, StatusCode::kResourceExhausted, "TOO_MANY_HOLDS", true, ""},
       {Outcome::kNotErasable, StatusCode::kFailedPrecondition, "COLLECTION_NOT_ERASABLE", true, ""},
   };
   for (const Row& row : rows) {

@@ -349,6 +349,7 @@ def server_info(session: Session) -> Call[model.ServerInfo]:
             position_result(reply.position), reply.version, reply.rules_version, reply.log_id,
             reply.base_index, reply.log_root, limits, reply.kernel, reply.search_threads,
             reply.history_index, reply.write_poisoned, reply.checkpoint_key.verifier_key,
+            reply.history_entries, reply.history_is_logged,
         )  # fmt: skip
 
     return Call("admin", "GetServerInfo", admin_service_pb2.GetServerInfoRequest(), parse)

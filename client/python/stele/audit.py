@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, AsyncIterator, Callable, Iterator, Optional, Tuple
+from typing import Any, AsyncIterator, Callable, Iterable, Iterator, Optional, Tuple
 
 import grpc
 
+from stele._requests import new_request_id
 from stele._session import Call, Session, connection_lost, unsigned
 from stele.compare import Comparisons
 from stele.v1 import audit_service_pb2, erasure_pb2
@@ -58,6 +59,17 @@ class RecordProof:
     state_root: bytes
     exists: bool
     text: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A legal hold, set by entry set_index. Without ids it covers the whole collection."""
+
+    collection: str
+    name: str
+    reason: str
+    ids: Tuple[str, ...]
+    set_index: int
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,39 @@ class Audit(Comparisons):
             return ErasureCertificate(index, reply.completed_index, reply.text)
 
         return self._run("GetErasureCertificate", request, parse, min_index, timeout)
+
+    def set_hold(self, collection: str, name: str, reason: str = "", ids: Iterable[str] = (), *,
+                 request_id: Optional[str] = None, timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """Forbids to erase these records, or without ids the whole collection. Gives the log index.
+
+        Raises AlreadyExists (a hold of this name), NotFound (no such collection).
+        """
+        request = erasure_pb2.SetHoldRequest(request_id=request_id or new_request_id(),
+                                             known_index=self._session.last_index)  # fmt: skip
+        request.hold.collection, request.hold.name, request.hold.reason = collection, name, reason
+        request.hold.ids.extend([ids] if isinstance(ids, str) else ids)
+        return self._call(Call("audit", "SetHold", request, lambda reply: reply.position.log_index,
+                               request.request_id), timeout)  # fmt: skip
+
+    def release_hold(self, collection: str, name: str, *, request_id: Optional[str] = None,
+                     timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """Ends a hold. Gives the log index. Raises NotFound."""
+        request = erasure_pb2.ReleaseHoldRequest(request_id=request_id or new_request_id(),
+                                                 collection=collection, name=name,
+                                                 known_index=self._session.last_index)  # fmt: skip
+        return self._call(Call("audit", "ReleaseHold", request, lambda reply: reply.position.log_index,
+                               request.request_id), timeout)  # fmt: skip
+
+    def holds(self, collection: str = "", *, min_index: Optional[int] = None,
+              timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """The Holds of a collection, or of all, by collection and name."""
+        request = erasure_pb2.ListHoldsRequest(collection=collection)
+
+        def parse(reply: Any) -> Tuple[Hold, ...]:
+            return tuple(Hold(h.collection, h.name, h.reason, tuple(h.ids), h.set_index)
+                         for h in reply.holds)  # fmt: skip
+
+        return self._run("ListHolds", request, parse, min_index, timeout)
 
     def read_log(self, first: int = 0, last: Optional[int] = None, *, follow: bool = False,
                  operations: bool = True, timeout: Optional[float] = None) -> Iterator[LogEntry]:  # fmt: skip

@@ -5,13 +5,30 @@ from __future__ import annotations
 from typing import Any, Iterable, Optional, Union
 
 from stele import model
+from stele._requests import new_request_id
+from stele._session import Call, unsigned
 from stele.filters import FilterLike
+from stele.v1 import erasure_pb2
 
 
 class Erasing:
     """Methods of Client and, to be awaited, of AsyncClient."""
 
     write: Any
+    _call: Any
+    _session: Any
+
+    def set_retention(self, history_entries: int, *, request_id: Optional[str] = None,
+                      timeout: Optional[float] = None) -> Any:  # fmt: skip
+        """Logs how many entries back states are to be readable (at_index). Gives the log index."""
+        request = erasure_pb2.SetRetentionRequest(
+            request_id=request_id or new_request_id(),
+            history_entries=unsigned(history_entries, "history_entries"),
+            known_index=self._session.last_index,
+        )
+        call = Call("admin", "SetRetention", request, lambda reply: reply.position.log_index,
+                    request.request_id)  # fmt: skip
+        return self._call(call, timeout)
 
     def erase(self, collection: str, ids: Union[str, Iterable[str]], *,
               request_id: Optional[str] = None, timeout: Optional[float] = None) -> Any:  # fmt: skip

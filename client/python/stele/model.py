@@ -488,6 +488,8 @@ class ServerInfo:
     history_index: int = 0
     write_poisoned: bool = False
     checkpoint_key: str = ""
+    history_entries: int = 0
+    history_is_logged: bool = False
 
 
 __all__ = [

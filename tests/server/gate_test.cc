@@ -221,7 +221,11 @@ TEST_F(GateTest, WhoMayCallWhat) {
                                                      {"DiffSearch", "auditor"},
                                                      {"CounterfactualSearch", "auditor"},
                                                      {"GetTreeNodes", "auditor"},
-                                                     {"GetErasureCertificate", "auditor"}};
+                                                     {"GetErasureCertificate", "auditor"},
+                                                     {"SetHold", "admin"},
+                                                     {"ReleaseHold", "admin"},
+                                                     {"ListHolds", "auditor"},
+                                                     {"SetRetention", "admin"}};
   ASSERT_EQ(needed.size(), MethodRules().size());
   for (const auto& [method, role_needed] : needed) {
     for (const auto& [role, key] : keys_) {

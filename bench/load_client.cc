@@ -3,6 +3,8 @@
 //   load_client writes ADDRESS COLLECTION ROWS DIMENSION CLIENTS  one row a request, closed loops
 //   load_client calls ADDRESS COLLECTION ROWS DIMENSION CLIENTS   the same with calls that do
 //   nothing
+//   load_client searches ADDRESS COLLECTION SEARCHES DIMENSION CLIENTS   k = 10, closed loops
+//   load_client receipts ADDRESS COLLECTION SEARCHES DIMENSION CLIENTS   the same, with receipts
 // Makes the collection if need be. Prints rows (calls) a second.
 #include <grpcpp/grpcpp.h>
 
@@ -114,6 +116,22 @@ bool EmptyCall(const Load& /*load*/, v1::AdminService::Stub& stub, uint64_t /*ro
   return Succeeded(stub.GetServerInfo(&context, {}, &response), "GetServerInfo");
 }
 
+template <bool receipt>
+bool Search(const Load& load, v1::MemoryService::Stub& stub, uint64_t row) {
+  v1::SearchRequest request;
+  v1::SearchResponse response;
+  request.set_collection(load.collection);
+  request.mutable_query()->set_k(10);
+  // The stored vectors are others.
+  Random random(1'000'003 + row);
+  request.mutable_query()->mutable_vector()->set_float32(
+      Float32Bytes(RandomVector(random, load.dimension)));
+  request.set_receipt(receipt);
+  grpc::ClientContext context;
+  return Succeeded(stub.Search(&context, request, &response), "Search") &&
+         response.receipt().empty() != receipt;
+}
+
 // Every client waits for the answer before it goes on, on a connection of its own.
 template <typename Service, typename Call>
 bool InClosedLoops(const Load& load, Call&& call) {
@@ -136,6 +154,8 @@ bool Run(std::string_view mode, const Load& load) {
   if (mode == "ingest") return Ingest(load);
   if (mode == "writes") return InClosedLoops<v1::MemoryService>(load, Write);
   if (mode == "calls") return InClosedLoops<v1::AdminService>(load, EmptyCall);
+  if (mode == "searches") return InClosedLoops<v1::MemoryService>(load, Search<false>);
+  if (mode == "receipts") return InClosedLoops<v1::MemoryService>(load, Search<true>);
   std::fprintf(stderr, "unknown mode\n");
   return false;
 }
@@ -148,10 +168,11 @@ int Main(int argc, char** argv) {
             static_cast<uint32_t>(std::strtoul(argv[5], nullptr, 10)),
             std::strtoull(argv[6], nullptr, 10),
             {}};
-  load.vectors = VectorBytes(load.rows, load.dimension);
+  const std::string_view kind = argv[1];
+  if (kind == "ingest" || kind == "writes") load.vectors = VectorBytes(load.rows, load.dimension);
   if (!Create(load)) return 1;
   const auto began = std::chrono::steady_clock::now();
-  const bool good = Run(argv[1], load);
+  const bool good = Run(kind, load);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   if (!good) return 1;
   std::printf("%.1f\n", static_cast<double>(load.rows) / took.count());

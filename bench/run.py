@@ -3,7 +3,7 @@
 
     run.py --build BUILD_DIRECTORY --out bench.json [--only NAME] [--full] [--rounds N]
 
-NAMES: kernel, ingest, growth, write, replay, search, memory, reference, knn (half an hour, so only if named or with --full).
+NAMES: kernel, ingest, growth, write, replay, search, memory, audit, reference, knn (half an hour, so only if named or with --full).
 --full: growth up to 1M records instead of 200k, and knn over 1M x 384 too. Writes a list of {name, value, unit, against, ratio, target, at_most}: `value` against
 what `against` says, a target for `ratio`, which is an upper bound where `at_most` is set.
 
@@ -319,8 +319,35 @@ def reference(bench):
                          3 if name == "in process" else None)
 
 
+def audit(bench):
+    """Receipts beside searches without; log proofs; the tree over the records."""
+    rows, dimension, searches = 20_000, 384, 2_000
+    for clients in (1, 4):
+        pairs = []
+        with Server(bench) as server:
+            server.ingest(rows, dimension)
+            server.load("searches", "c", searches, dimension, clients)
+            for _ in range(2 * bench.rounds):
+                pairs.append((server.load("receipts", "c", searches, dimension, clients),
+                              server.load("searches", "c", searches, dimension, clients)))
+        bench.compare(f"searches with receipts, {rows // 1000}k x {dimension}, {clients} clients", pairs,
+                      "1/s", "without", 0.90)
+    entries = 1_000_000 if bench.full else 100_000
+    directory = bench.directory()
+    taken = bench.run("bench/audit_bench", "proofs", directory / "data", entries)
+    shutil.rmtree(directory)
+    for kind in ("inclusion", "consistency"):
+        bench.report(f"making a log {kind} proof, {entries:,} entries", taken[f"{kind}_micros"], "us p50",
+                     "200 us", taken[f"{kind}_micros"] / 200, 1.0, True)
+    taken = bench.run("bench/audit_bench", "roots", entries)
+    bench.report(f"state tree, {entries:,} records, 256 an entry", taken["micros"], "us", "12 us a record",
+                 taken["micros"] / 12, 1.0, True)
+    bench.report(f"state tree, {entries:,} records", taken["bytes"], "bytes", "128 bytes a record",
+                 taken["bytes"] / 128, 1.0, True)
+
+
 BENCHES = {"kernel": kernel, "ingest": ingest, "growth": growth, "write": write, "replay": replay,
-           "search": search, "memory": memory, "reference": reference, "knn": knn.run}
+           "search": search, "memory": memory, "audit": audit, "reference": reference, "knn": knn.run}
 
 
 def main():

@@ -217,7 +217,7 @@ bool Batches(const server::Engine& engine, const std::vector<std::string>& queri
 struct Serving {
   Serving(server::Engine* engine, uint32_t join_max)
       : executor(std::max(2u, std::thread::hardware_concurrency()), 4096),
-        memory(engine, &gate, &executor, {.searches_max = join_max}) {
+        memory(engine, &gate, &executor, nullptr, nullptr, {.searches_max = join_max}) {
     server::GrpcServer::Options options;
     options.listen = *server::ParseAddress("127.0.0.1:0");
     options.credentials = grpc::InsecureServerCredentials();

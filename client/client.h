@@ -213,6 +213,10 @@ class Client {
   absl::StatusOr<v1::GetErasureCertificateResponse> ErasureCertificate(
       uint64_t index, const ReadOptions& options = {});
 
+  // Hands in a checkpoint with cosignatures of witnesses.
+  absl::StatusOr<v1::AddCosignaturesResponse> AddCosignatures(
+      absl::string_view note, std::optional<absl::Duration> timeout = std::nullopt);
+
   // What changed between the states after entries `from` and `to`: the collections, or, where one
   // is named, this collection and its records, in order of id; all pages.
   absl::StatusOr<v1::DiffStatesResponse> DiffStates(uint64_t from, uint64_t to,

@@ -47,6 +47,14 @@ absl::StatusOr<v1::GetRecordProofResponse> Client::ProveRecord(absl::string_view
                            connection_->Deadline(options.timeout));
 }
 
+absl::StatusOr<v1::AddCosignaturesResponse> Client::AddCosignatures(
+    absl::string_view note, std::optional<absl::Duration> timeout) {
+  v1::AddCosignaturesRequest request;
+  request.set_note(std::string(note));
+  return connection_->Call(connection_->audit(), &v1::AuditService::Stub::AddCosignatures, request,
+                           connection_->Deadline(timeout));
+}
+
 absl::Status Client::ReadLog(const LogOptions& options,
                              const std::function<absl::Status(const v1::LogEntry&)>& on_entry) {
   v1::ReadLogRequest request;

@@ -13,7 +13,7 @@
 
 namespace stele::client {
 
-// min_index, at_index, at_time and explain, where the request has them.
+// min_index, at_index, at_time, explain and receipt, where the request has them.
 template <typename Request>
 void FillRead(const Connection& connection, const ReadOptions& options, Request* request) {
   uint64_t min_index = options.min_index;
@@ -33,6 +33,7 @@ void FillRead(const Connection& connection, const ReadOptions& options, Request*
   }
   request->set_min_index(min_index);
   if constexpr (requires { request->set_explain(true); }) request->set_explain(options.explain);
+  if constexpr (requires { request->set_receipt(true); }) request->set_receipt(options.receipt);
 }
 
 // Sends a write: request id, known index, retries; on failure the status carries the request id.

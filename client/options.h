@@ -60,6 +60,9 @@ struct ReadOptions {
   std::optional<absl::Duration> timeout = {};
   // Search and BatchSearch: tell how each answer was found, in a v1::SearchExplanation.
   bool explain = false;
+  // Search and BatchSearch: give a signed receipt for each answer. docs/audit.md says what it
+  // shows.
+  bool receipt = false;
 };
 
 // Which parts of a record a read returns; the id and the version always come.

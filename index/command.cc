@@ -110,6 +110,16 @@ void DecodeConfig(Decoder& decoder, bool with_options, CollectionConfig* config)
   if (config->receipts > ReceiptPolicy::kLogged || IsPlain(*config)) decoder.Fail();
 }
 
+void DecodeReceipts(Decoder& decoder, std::vector<Hash>* receipts) {
+  const uint32_t count = decoder.U32();
+  if (count == 0 || count > kLoggedReceiptsMax) return decoder.Fail();
+  for (uint32_t i = 0; i < count && decoder.ok(); ++i) {
+    const Hash digest = decoder.Digest();
+    if (i > 0 && digest <= receipts->back()) return decoder.Fail();
+    receipts->push_back(digest);
+  }
+}
+
 void DecodeHoldContent(Decoder& decoder, Operation* operation) {
   operation->hold = decoder.Sized(kHoldNameBytesMax);
   if (operation->hold.empty() || !IsUtf8(operation->hold)) return decoder.Fail();
@@ -163,6 +173,8 @@ void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
       operation->items_count = decoder.U64();
       operation->snapshots_count = decoder.U64();
       return;
+    case OperationKind::kReceipts:
+      return DecodeReceipts(decoder, &operation->receipts);
     default:
       break;
   }
@@ -222,6 +234,10 @@ void EncodeContent(const Operation& operation, Encoder& encoder) {
       break;
     case OperationKind::kErasureCompleted:
       encoder.U64(operation.index).U64(operation.items_count).U64(operation.snapshots_count);
+      break;
+    case OperationKind::kReceipts:
+      encoder.U32(static_cast<uint32_t>(operation.receipts.size()));
+      for (const Hash& digest : operation.receipts) encoder.Digest(digest);
       break;
     default:
       break;

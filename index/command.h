@@ -34,6 +34,7 @@ enum class OperationKind : uint8_t {
   kUpgrade = 10,         // sets the rules version
   kSnapshotSealed = 11,  // a snapshot was taken; changes no state
   kContinuation = 12,    // reserved: a command split over slots of an external log
+  kReceipts = 24,        // search receipts were given, by their digests; changes no state
   // Forms of an operation that only its bytes tell apart: an Operation never has these kinds.
   kCreateWithOptions = 13,  // kCreateCollection whose config is not plain
   // With a salt: for erasable collections.
@@ -85,6 +86,7 @@ struct Operation {
   uint64_t history_entries = 0;  // kSetHistory: up to kHistoryEntriesMax
   Hash log_root{};               // kRestore: parent's log root
   Hash snapshot_hash{};          // kRestore, kSnapshotSealed
+  std::vector<Hash> receipts;    // kReceipts: ReceiptDigest, ascending, none twice
   // kUpsert, kInsert, kUpdateAttributes, kDeleteByFilter of an erasable collection; kEraseByFilter.
   bool salted = false;
   Salt salt{};

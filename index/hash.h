@@ -39,6 +39,7 @@ enum class Label : uint8_t {
   kEffectNode = 0x31,       // Merkle node over effects
   kSnapshot = 0x40,         // canonical snapshot metadata: the snapshot hash
   kVersions = 0x41,         // names, ids and versions: a snapshot's versions hash
+  kReceipt = 0x50,          // text of a search receipt: what the log holds of it
 };
 
 class Hasher {

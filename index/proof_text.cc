@@ -13,19 +13,9 @@ constexpr std::string_view kBase64 =
 constexpr std::string_view kHex = "0123456789abcdef";
 // An em dash and a space begin a signature line.
 constexpr std::string_view kDash = "\xe2\x80\x94 ";
-constexpr size_t kNoteBytesMax = size_t{64} * 1024;
 constexpr size_t kNameBytesMax = 256;
 constexpr size_t kSignaturesMax = 64;
 constexpr uint8_t kEd25519 = 1;
-
-// UTF-8 without control characters, spaces of ASCII and plus signs.
-bool IsName(std::string_view name) {
-  if (name.empty() || name.size() > kNameBytesMax || !IsUtf8(name)) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte > 0x20 && byte != 0x7f && c != '+';
-  });
-}
 
 std::string_view Bytes(const PublicKey& key) {
   return {reinterpret_cast<const char*>(key.data()), key.size()};
@@ -48,6 +38,14 @@ bool ParseEnd(LineParser& lines, Proof* proof) {
 }
 
 }  // namespace
+
+bool IsNoteName(std::string_view name) {
+  if (name.empty() || name.size() > kNameBytesMax || !IsUtf8(name)) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte > 0x20 && byte != 0x7f && c != '+';
+  });
+}
 
 std::string EncodeBase64(std::string_view bytes) {
   std::string text;
@@ -165,7 +163,7 @@ std::optional<Checkpoint> ParseCheckpoint(std::string_view text, std::string* er
   const auto parse = [&](LineParser& lines, Checkpoint& checkpoint) {
     const std::optional<std::string_view> origin = lines.Next("the origin");
     if (!origin.has_value()) return false;
-    if (!IsName(*origin)) return lines.Fail("it is not an origin"), false;
+    if (!IsNoteName(*origin)) return lines.Fail("it is not an origin"), false;
     checkpoint.origin = std::string(*origin);
     const std::optional<std::string_view> size = lines.Next("the size of the log");
     if (!size.has_value()) return false;
@@ -194,9 +192,9 @@ std::string EncodeNote(const SignedNote& note) {
   return bytes;
 }
 
-std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error) {
+std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error, size_t bytes_max) {
   const auto parse = [&](LineParser& lines, SignedNote& note) {
-    if (bytes.size() > kNoteBytesMax) return lines.Fail("it is longer than a signed note"), false;
+    if (bytes.size() > bytes_max) return lines.Fail("it is longer than a signed note"), false;
     // The text is what stands before the empty line; our texts have none of their own.
     for (;;) {
       const std::optional<std::string_view> line = lines.Next("the empty line before signatures");
@@ -215,7 +213,7 @@ std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error) 
       NoteSignature signature;
       signature.name = std::string(line->substr(kDash.size(), space - kDash.size()));
       const std::optional<std::string> blob = DecodeBase64(line->substr(space + 1));
-      if (!IsName(signature.name) || !blob.has_value() || blob->size() <= sizeof(KeyId)) {
+      if (!IsNoteName(signature.name) || !blob.has_value() || blob->size() <= sizeof(KeyId)) {
         return lines.Fail("it is not a signature line"), false;
       }
       std::copy_n(blob->begin(), sizeof(KeyId), signature.key_id.begin());
@@ -266,7 +264,7 @@ std::optional<VerifierKey> ParseVerifierKey(std::string_view text, std::string* 
   PublicKey key;
   std::copy(blob->begin() + 1, blob->end(), key.begin());
   const VerifierKey made = MakeVerifierKey(text.substr(0, first), key);
-  if (!IsName(made.name)) return std::nullopt;
+  if (!IsNoteName(made.name)) return std::nullopt;
   if (EncodeVerifierKey(made) != text) {
     *error = "the key id of the verifier key does not fit its name and key";
     return std::nullopt;

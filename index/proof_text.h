@@ -48,6 +48,9 @@ struct SignedNote {
   std::vector<NoteSignature> signatures;
 };
 std::string EncodeNote(const SignedNote& note);
+inline constexpr size_t kNoteBytesMax = size_t{64} * 1024;
+// 1..256 bytes of UTF-8 without control characters, spaces of ASCII and plus signs.
+bool IsNoteName(std::string_view name);
 
 using PublicKey = std::array<uint8_t, 32>;
 // The first 4 bytes of SHA-256(name, 0x0a, 0x01, public key): Ed25519, for logs.
@@ -86,7 +89,8 @@ inline constexpr std::string_view kConsistencyHeader = "stele/log-consistency@v1
 
 // Nothing, and why ("line 2: ..."), where the text is not of the form.
 std::optional<Checkpoint> ParseCheckpoint(std::string_view text, std::string* error);
-std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error);
+std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error,
+                                    size_t bytes_max = kNoteBytesMax);
 std::optional<VerifierKey> ParseVerifierKey(std::string_view text, std::string* error);
 std::optional<InclusionText> ParseInclusionText(std::string_view bytes, std::string* error);
 std::optional<ConsistencyText> ParseConsistencyText(std::string_view bytes, std::string* error);

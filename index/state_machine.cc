@@ -143,6 +143,7 @@ void StateMachine::Execute(LogIndex index, const Command& command, ApplyResult* 
       return;
     case OperationKind::kSnapshotSealed:
     case OperationKind::kErasureCompleted:
+    case OperationKind::kReceipts:
       return;
     case OperationKind::kSetHold:
     case OperationKind::kReleaseHold:

@@ -46,6 +46,7 @@ inline constexpr uint32_t kFilterConditionsMax = 1024;
 inline constexpr uint32_t kFilterDepthMax = 16;
 inline constexpr uint32_t kDeleteByFilterMax = 10'000;
 inline constexpr uint32_t kCollectionsMax = 65'536;
+inline constexpr uint32_t kLoggedReceiptsMax = 65'536;  // in one entry
 // A request id is remembered for this many entries.
 inline constexpr uint64_t kDedupEntries = 1u << 18;
 

@@ -141,6 +141,12 @@ void AuditService::ProveRecord(Call* call, const v1::GetRecordProofRequest* requ
     seen->position = {state.next_index() - 1, state.state_index(), state.state_root()};
   };
   const auto finish = [this, seen, request, response]() -> absl::Status {
+    if (seen->position.log_index > parts_.engine->published_index()) {
+      // What was applied will never be durable: the write of it has failed.
+      return MakeError(absl::StatusCode::kUnavailable, "WRITES_UNAVAILABLE",
+                       "a write failed, and the newest state was never published: nothing about it "
+                       "can be proved before a restart; reads and proofs of older entries go on");
+    }
     if (request->commitment_only()) seen->proof.content.reset();
     const absl::StatusOr<InclusionProof> entry =
         checkpointer_->ProveEntry(seen->position.log_index);
@@ -181,6 +187,24 @@ grpc::ServerUnaryReactor* AuditService::GetErasureCertificate(
     return absl::OkStatus();
   };
   return RunProof(parts_, context, "GetErasureCertificate", request, response, work);
+}
+
+grpc::ServerUnaryReactor* AuditService::AddCosignatures(grpc::CallbackServerContext* context,
+                                                        const v1::AddCosignaturesRequest* request,
+                                                        v1::AddCosignaturesResponse* response) {
+  auto* call = new Call(context, parts_.gate, "AddCosignatures");
+  if (!call->admitted()) return call;
+  RunOnExecutor(parts_.executor, call, [this, request, response]() -> absl::Status {
+    const absl::StatusOr<Cosigned> added = checkpointer_->AddCosignatures(request->note());
+    if (!added.ok()) return Explain(added.status());
+    const absl::StatusOr<ReadView> view = OpenView(*parts_.engine, std::nullopt);
+    if (!view.ok()) return view.status();
+    FillPosition(view->position(), response->mutable_position());
+    FillCheckpoint(added->checkpoint, response->mutable_checkpoint());
+    response->set_added_count(added->added);
+    return absl::OkStatus();
+  });
+  return call;
 }
 
 grpc::ServerWriteReactor<v1::ReadLogResponse>* AuditService::ReadLog(

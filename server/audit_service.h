@@ -32,6 +32,9 @@ class AuditService final : public v1::AuditService::CallbackService {
   grpc::ServerUnaryReactor* GetErasureCertificate(
       grpc::CallbackServerContext* context, const v1::GetErasureCertificateRequest* request,
       v1::GetErasureCertificateResponse* response) override;
+  grpc::ServerUnaryReactor* AddCosignatures(grpc::CallbackServerContext* context,
+                                            const v1::AddCosignaturesRequest* request,
+                                            v1::AddCosignaturesResponse* response) override;
   grpc::ServerUnaryReactor* SetHold(grpc::CallbackServerContext* context,
                                     const v1::SetHoldRequest* request,
                                     v1::SetHoldResponse* response) override;

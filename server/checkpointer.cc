@@ -25,6 +25,11 @@ absl::Status OutOfRange(uint64_t from, uint64_t to, absl::string_view what) {
                    {{"smallest", absl::StrCat(from)}, {"largest", absl::StrCat(to)}});
 }
 
+// Why nodes could not be had.
+absl::Status NodesMissing(const absl::Status& error) {
+  return error.ok() ? absl::InternalError("nodes of the log tree are missing") : error;
+}
+
 absl::Status Contradiction(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("nothing is signed: ", what));
 }
@@ -32,12 +37,13 @@ absl::Status Contradiction(absl::string_view what) {
 }  // namespace
 
 Checkpointer::Checkpointer(const Engine* engine, Options options,
-                           std::unique_ptr<SigningKey> signing_key)
+                           std::unique_ptr<SigningKey> signing_key, Cosignatures cosignatures)
     : engine_(engine),
       options_(std::move(options)),
       signing_key_(std::move(signing_key)),
       key_(index::MakeVerifierKey(LogOrigin(engine->journal()), signing_key_->public_key())),
-      nodes_(&engine->journal(), engine->base_tree()) {}
+      nodes_(&engine->journal(), engine->base_tree()),
+      cosignatures_(std::move(cosignatures)) {}
 
 absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Open(const Engine* engine,
                                                                  Options options) {
@@ -45,7 +51,11 @@ absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Open(const Engine* e
                                                         ? SigningKey::LoadOrCreate(KeyPath(options))
                                                         : SigningKey::Load(options.key_file);
   if (!key.ok()) return key.status();
-  std::unique_ptr<Checkpointer> made(new Checkpointer(engine, std::move(options), *std::move(key)));
+  absl::StatusOr<Cosignatures> cosignatures = Cosignatures::Open(
+      options.data_directory + "/" + std::string(kCosignaturesName), options.witnesses);
+  if (!cosignatures.ok()) return cosignatures.status();
+  std::unique_ptr<Checkpointer> made(
+      new Checkpointer(engine, std::move(options), *std::move(key), *std::move(cosignatures)));
   const absl::Status status = made->LoadLast();
   if (!status.ok()) return status;
   if (made->options_.entries != 0 || made->options_.seconds != 0) {
@@ -85,7 +95,7 @@ absl::Status Checkpointer::LoadLast() {
   // Signed again, so that it is by the key of now.
   absl::StatusOr<SignedCheckpoint> again = Sign(tiles_.size(), tiles_.Root());
   if (!again.ok()) return again.status();
-  last_ = *std::move(again);
+  SetLast(*std::move(again));
   return absl::OkStatus();
 }
 
@@ -102,6 +112,7 @@ absl::StatusOr<SignedCheckpoint> Checkpointer::Sign(uint64_t size, const index::
   absl::StatusOr<index::SignedNote> note =
       SignNote(*signing_key_, key_.name, index::EncodeCheckpoint(made.checkpoint));
   if (!note.ok()) return note.status();
+  cosignatures_.AppendTo(made.checkpoint, &*note);
   made.note = index::EncodeNote(*note);
   return made;
 }
@@ -149,7 +160,7 @@ absl::StatusOr<SignedCheckpoint> Checkpointer::SignNewest() {
     if (!made.ok()) return made.status();
     const absl::Status stored = Store(*made);
     if (!stored.ok()) return stored;
-    last_ = *made;
+    SetLast(*made);
     return made;
   }
   return MakeError(absl::StatusCode::kUnavailable, "LOG_MOVING",
@@ -174,9 +185,7 @@ absl::StatusOr<SignedCheckpoint> Checkpointer::MakeLocked(uint64_t size) {
   const index::LogNodeReader node_at = nodes_.Reader(tiles_, &error);
   const std::optional<index::Hash> root = index::LogRootAt(size, node_at);
   const auto proof = index::MakeConsistencyProof(size, last_.checkpoint.size, node_at);
-  if (!root.has_value() || !proof.has_value()) {
-    return error.ok() ? absl::InternalError("nodes of the log tree are missing") : error;
-  }
+  if (!root.has_value() || !proof.has_value()) return NodesMissing(error);
   if (!index::VerifyConsistency(size, last_.checkpoint.size, *proof, *root,
                                 last_.checkpoint.root)) {
     return Contradiction("stored nodes of the log tree do not fit together");
@@ -189,9 +198,41 @@ absl::StatusOr<SignedCheckpoint> Checkpointer::Make(uint64_t size) {
   return MakeLocked(size);
 }
 
-SignedCheckpoint Checkpointer::Last() const {
+absl::StatusOr<Cosigned> Checkpointer::AddCosignatures(std::string_view note) {
+  std::string error;
+  const auto parsed = index::ParseNote(note, &error);
+  const auto checkpoint =
+      parsed.has_value() ? index::ParseCheckpoint(parsed->text, &error) : std::nullopt;
+  if (!checkpoint.has_value()) return BadField("NOTE_MALFORMED", "note", error);
+  const absl::Status own = VerifyNote(*parsed, key_);
+  if (!own.ok() || checkpoint->origin != key_.name) {
+    return BadField("CHECKPOINT_UNKNOWN", "note",
+                    absl::StrCat("it is no checkpoint that this server signed: ",
+                                 own.ok() ? "it is of another log" : own.message()));
+  }
   const std::lock_guard lock(mutex_);
+  const absl::StatusOr<SignedCheckpoint> mine = MakeLocked(checkpoint->size);
+  if (!mine.ok()) return mine.status();
+  if (!(mine->checkpoint == *checkpoint)) {
+    return BadField("CHECKPOINT_UNKNOWN", "note",
+                    "it is signed by this server's key, and the log has another root at that size");
+  }
+  const absl::StatusOr<uint32_t> added = cosignatures_.Add(*checkpoint, *parsed);
+  if (!added.ok()) return added.status();
+  absl::StatusOr<SignedCheckpoint> again = Sign(checkpoint->size, checkpoint->root);
+  if (!again.ok()) return again.status();
+  if (checkpoint->size == last_.checkpoint.size) SetLast(*again);
+  return Cosigned{*std::move(again), *added};
+}
+
+SignedCheckpoint Checkpointer::Last() const {
+  const std::lock_guard lock(last_mutex_);
   return last_;
+}
+
+void Checkpointer::SetLast(SignedCheckpoint checkpoint) {
+  const std::lock_guard lock(last_mutex_);
+  last_ = std::move(checkpoint);
 }
 
 // The checkpoint of `size`, or, if that is 0, any that covers `at_least` entries.
@@ -217,9 +258,7 @@ absl::StatusOr<InclusionProof> Checkpointer::ProveEntry(uint64_t index, uint64_t
   absl::Status error;
   const auto hashes =
       index::MakeInclusionProof(index, checkpoint->checkpoint.size, nodes_.Reader(tiles_, &error));
-  if (!hashes.has_value()) {
-    return error.ok() ? absl::InternalError("nodes of the log tree are missing") : error;
-  }
+  if (!hashes.has_value()) return NodesMissing(error);
   if (!index::VerifyInclusion(index, checkpoint->checkpoint.size, *leaf, *hashes,
                               checkpoint->checkpoint.root)) {
     return absl::DataLossError(absl::StrCat("entry ", index,
@@ -252,9 +291,7 @@ absl::StatusOr<ConsistencyProof> Checkpointer::ProveConsistency(uint64_t old_siz
   const index::LogNodeReader node_at = nodes_.Reader(tiles_, &error);
   const std::optional<index::Hash> old_root = index::LogRootAt(old_size, node_at);
   const auto hashes = index::MakeConsistencyProof(old_size, checkpoint->checkpoint.size, node_at);
-  if (!old_root.has_value() || !hashes.has_value()) {
-    return error.ok() ? absl::InternalError("nodes of the log tree are missing") : error;
-  }
+  if (!old_root.has_value() || !hashes.has_value()) return NodesMissing(error);
   if (!index::VerifyConsistency(old_size, checkpoint->checkpoint.size, *hashes, *old_root,
                                 checkpoint->checkpoint.root)) {
     return absl::DataLossError("stored nodes of the log tree do not fit together");

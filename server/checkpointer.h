@@ -30,6 +30,7 @@
 #include "absl/status/statusor.h"
 #include "index/log_tiles.h"
 #include "index/proof_text.h"
+#include "server/cosignatures.h"
 #include "server/engine.h"
 #include "server/log_nodes.h"
 #include "server/signing.h"
@@ -39,6 +40,11 @@ namespace stele::server {
 struct SignedCheckpoint {
   index::Checkpoint checkpoint;
   std::string note;
+};
+
+struct Cosigned {
+  SignedCheckpoint checkpoint;  // with all cosignatures that are kept
+  uint32_t added = 0;
 };
 
 struct InclusionProof {
@@ -61,6 +67,7 @@ class Checkpointer {
     std::string key_file;  // empty: checkpoint-key.pem in the data directory, made if missing
     uint64_t entries = 0;  // sign after so many new entries; 0: not by count
     uint64_t seconds = 0;  // sign after so long if there are new entries; 0: not by time
+    std::vector<index::WitnessKey> witnesses;           // whose cosignatures are taken and served
     std::function<void(const absl::Status&)> on_error;  // of signing by itself; may be null
   };
 
@@ -76,8 +83,15 @@ class Checkpointer {
   absl::StatusOr<SignedCheckpoint> Make(uint64_t size = 0);
   // A note of this text, signed with the same key.
   absl::StatusOr<std::string> SignText(std::string text) const;
-  // What was signed last, without signing.
+  // What was signed last, without signing, and without waiting for what is being signed; of size 0
+  // where nothing was.
   SignedCheckpoint Last() const;
+  // Takes the cosignatures of configured witnesses on a checkpoint that this server signed; notes
+  // of that checkpoint carry them from then on. INVALID_ARGUMENT NOTE_MALFORMED,
+  // CHECKPOINT_UNKNOWN, COSIGNATURE_MISSING, COSIGNATURE_INVALID; OUT_OF_RANGE as Make.
+  absl::StatusOr<Cosigned> AddCosignatures(std::string_view note);
+  // For other texts of this log.
+  const SigningKey& signing_key() const { return *signing_key_; }
 
   // That entry `index` is in the log of the checkpoint with `size` entries; 0 takes what was signed
   // last if it reaches, else signs anew. OUT_OF_RANGE as above, and for entries below the base.
@@ -86,7 +100,8 @@ class Checkpointer {
   absl::StatusOr<ConsistencyProof> ProveConsistency(uint64_t old_size, uint64_t new_size = 0);
 
  private:
-  Checkpointer(const Engine* engine, Options options, std::unique_ptr<SigningKey> signing_key);
+  Checkpointer(const Engine* engine, Options options, std::unique_ptr<SigningKey> signing_key,
+               Cosignatures cosignatures);
 
   absl::Status LoadLast();
   absl::Status CatchUp(uint64_t size);
@@ -95,6 +110,7 @@ class Checkpointer {
   absl::StatusOr<SignedCheckpoint> MakeFor(uint64_t size, uint64_t at_least);
   absl::StatusOr<SignedCheckpoint> Sign(uint64_t size, const index::Hash& root) const;
   absl::Status Store(const SignedCheckpoint& checkpoint);
+  void SetLast(SignedCheckpoint checkpoint);
   void Loop();
 
   const Engine* const engine_;
@@ -105,7 +121,9 @@ class Checkpointer {
 
   mutable std::mutex mutex_;
   index::LogTiles tiles_;  // of what was read back and recomputed
-  SignedCheckpoint last_;
+  Cosignatures cosignatures_;
+  SignedCheckpoint last_;          // written under both mutexes, read under either
+  mutable std::mutex last_mutex_;  // held for moments
 
   std::mutex closing_mutex_;
   std::condition_variable closing_changed_;

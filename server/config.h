@@ -45,6 +45,7 @@ struct Config {
   uint64_t memory_limit_bytes = 0;  // 0: none
   uint64_t ballast_bytes = 0;
   std::string signing_key;
+  std::string witness_keys;
   uint64_t checkpoint_entries = 0;
   uint64_t checkpoint_seconds = 0;
   LogLevel log_level = LogLevel::kInfo;

@@ -12,16 +12,30 @@
 namespace stele::server {
 namespace {
 
-constexpr std::string_view kOwn[] = {storage::kFormatName,    storage::kLockName,
-                                     storage::kWatermarkName, storage::kJournalName,
-                                     storage::kSnapshotsName, storage::kCreatingName,
-                                     kCheckpointName,         kCheckpointKeyName,
-                                     storage::kBallastName,   "lost+found"};
+constexpr std::string_view kOwn[] = {storage::kFormatName,
+                                     storage::kLockName,
+                                     storage::kWatermarkName,
+                                     storage::kJournalName,
+                                     storage::kSnapshotsName,
+                                     storage::kCreatingName,
+                                     kCheckpointName,
+                                     kCheckpointKeyName,
+                                     storage::kBallastName,
+                                     kCosignaturesName,
+                                     "lost+found"};
 
-// Without the suffix of a file that is not finished.
+// Without what AtomicFileWriter appends to the name of a file that is not finished: two numbers and
+// its suffix.
 std::string_view FinalName(std::string_view name) {
   const std::string_view suffix = storage::AtomicFileWriter::kTemporarySuffix;
-  return name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
+  if (!name.ends_with(suffix)) return name;
+  name.remove_suffix(suffix.size());
+  for (int number = 0; number < 2; ++number) {
+    const size_t digits = name.find_last_not_of("0123456789");
+    if (digits == std::string_view::npos || digits + 1 == name.size() || name[digits] != '.') break;
+    name = name.substr(0, digits);
+  }
+  return name;
 }
 
 bool IsOwn(std::string_view name) {

@@ -15,6 +15,7 @@ namespace stele::server {
 // The server's own files there, beside those of storage/layout.h.
 inline constexpr std::string_view kCheckpointName = "checkpoint";
 inline constexpr std::string_view kCheckpointKeyName = "checkpoint-key.pem";
+inline constexpr std::string_view kCosignaturesName = "cosignatures";
 
 // Names in `data_directory` and in its snapshots/ ("snapshots/NAME") that docs/format-storage.md
 // does not list, sorted. A file system's own lost+found is not told. Empty where there is no

@@ -15,7 +15,7 @@
 namespace stele::server {
 namespace {
 
-constexpr char kAlgorithm[] = "exact";
+const std::string kAlgorithm(index::kExactAlgorithm);
 constexpr uint32_t kHitsPerCheck = 32;
 
 template <typename Hits>
@@ -37,10 +37,12 @@ absl::Status FillHits(std::span<const index::SearchHit> hits, index::Metric metr
 }  // namespace
 
 template <typename Request>
-absl::Status SearchPlan::SetCommon(const Request& request) {
+absl::Status SearchPlan::SetCommon(const Request& request, const Receipts* receipts) {
   collection_ = &request.collection();
   selector_ = &request.selector();
   explain_ = request.explain();
+  receipts_ = receipts;
+  receipt_asked_ = request.receipt();
   const absl::StatusOr<ReadPoint> point = ReadPointOf(request);
   if (!point.ok()) return point.status();
   point_ = *point;
@@ -75,17 +77,19 @@ absl::Status SearchPlan::Add(const v1::SearchQuery& query, std::string field) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::SearchRequest& request) {
+absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::SearchRequest& request,
+                                            const Receipts* receipts) {
   SearchPlan plan;
-  absl::Status status = plan.SetCommon(request);
+  absl::Status status = plan.SetCommon(request, receipts);
   if (status.ok()) status = plan.Add(request.query(), "query");
   if (!status.ok()) return status;
   return plan;
 }
 
-absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::BatchSearchRequest& request) {
+absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::BatchSearchRequest& request,
+                                            const Receipts* receipts) {
   SearchPlan plan;
-  absl::Status status = plan.SetCommon(request);
+  absl::Status status = plan.SetCommon(request, receipts);
   if (!status.ok()) return status;
   if (request.queries().empty()) {
     return BadField("QUERIES_EMPTY", "queries", "give at least one query");
@@ -131,14 +135,13 @@ absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
                                                       const Stopped& stopped) const {
   absl::StatusOr<CollectionView> opened = OpenCollection(engine, point_, *collection_);
   if (!opened.ok()) return opened.status();
-  Answer answer{*std::move(opened), {}};
+  Answer answer{*std::move(opened), std::vector<Prepared>(queries_.size()), {}};
 
-  std::vector<Prepared> prepared(queries_.size());
   std::vector<index::SearchQuery> queries;
   for (size_t i = 0; i < queries_.size(); ++i) {
-    absl::Status status = Prepare(queries_[i], answer.collection->config(), &prepared[i]);
+    absl::Status status = Prepare(queries_[i], answer.collection->config(), &answer.prepared[i]);
     if (!status.ok()) return status;
-    queries.push_back(prepared[i].query);
+    queries.push_back(answer.prepared[i].query);
   }
   absl::StatusOr<SearchAnswer> found =
       engine.Search(answer.view, *answer.collection, queries, stopped);
@@ -166,21 +169,37 @@ void SearchPlan::Explain(const Engine& engine, const JoinedAnswer& answer, size_
   wire->set_filter_candidates(counts.candidates);
 }
 
+absl::Status SearchPlan::AddReceipt(const JoinedAnswer& answer, const index::SearchQuery& query,
+                                    const Stopped& stopped, RecordFiller* filler,
+                                    std::string* text) const {
+  if (receipts_ == nullptr) return absl::OkStatus();
+  if (!receipt_asked_ && !Receipts::AlwaysGiven(*answer.collection)) return absl::OkStatus();
+  if (stopped()) return absl::CancelledError();
+  absl::StatusOr<std::string> made =
+      receipts_->Make(*answer.view, *answer.collection, query, *answer.hits);
+  if (!made.ok()) return made.status();
+  *text = *std::move(made);
+  return filler->Count(text->size());
+}
+
 absl::Status SearchPlan::Reply(const Engine& engine, const JoinedAnswer& answer,
-                               const Stopped& stopped, v1::SearchResponse* response) const {
+                               const index::SearchQuery& query, const Stopped& stopped,
+                               v1::SearchResponse* response) const {
   FillPosition(answer.view->position(), response->mutable_position());
   response->set_algorithm(kAlgorithm);
   if (explain_) Explain(engine, answer, 0, response->mutable_explanation());
   RecordFiller filler(*answer.view, *answer.collection, *selector_, kReplyBytesMax);
-  return FillHits(*answer.hits, answer.collection->config().metric, stopped, &filler,
-                  response->mutable_hits());
+  const absl::Status status = FillHits(*answer.hits, answer.collection->config().metric, stopped,
+                                       &filler, response->mutable_hits());
+  if (!status.ok()) return status;
+  return AddReceipt(answer, query, stopped, &filler, response->mutable_receipt());
 }
 
 absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
                              v1::SearchResponse* response) const {
   const absl::StatusOr<Answer> answer = Search(engine, stopped);
   if (!answer.ok()) return answer.status();
-  return Reply(engine, answer->Of(0), stopped, response);
+  return Reply(engine, answer->Of(0), answer->prepared[0].query, stopped, response);
 }
 
 absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
@@ -194,6 +213,10 @@ absl::Status SearchPlan::Run(const Engine& engine, const Stopped& stopped,
     v1::BatchSearchResponse::Result* result = response->add_results();
     absl::Status status = FillHits(answer->found.hits[query], answer->collection->config().metric,
                                    stopped, &filler, result->mutable_hits());
+    if (status.ok()) {
+      status = AddReceipt(answer->Of(query), answer->prepared[query].query, stopped, &filler,
+                          result->mutable_receipt());
+    }
     if (!status.ok()) return status;
     if (explain_) Explain(engine, answer->Of(query), query, result->mutable_explanation());
   }
@@ -210,17 +233,19 @@ JoinableSearch SearchPlan::ToJoin(const Engine& engine, Stopped stopped,
   JoinableSearch search;
   search.collection = *collection_;
   search.filtered = queries_.front().filter.has_value();
+  const auto prepared = std::make_shared<Prepared>();
   search.prepare =
-      [this, prepared = std::make_shared<Prepared>()](
-          const index::CollectionConfig& config) -> absl::StatusOr<index::SearchQuery> {
+      [this,
+       prepared](const index::CollectionConfig& config) -> absl::StatusOr<index::SearchQuery> {
     const absl::Status status = Prepare(queries_.front(), config, prepared.get());
     if (!status.ok()) return status;
     return prepared->query;
   };
   search.stopped = stopped;
-  search.done = [this, &engine, stopped = std::move(stopped), response,
+  search.done = [this, &engine, prepared, stopped = std::move(stopped), response,
                  done = std::move(done)](const absl::StatusOr<JoinedAnswer>& answer) {
-    done(answer.ok() ? Reply(engine, *answer, stopped, response) : answer.status());
+    done(answer.ok() ? Reply(engine, *answer, prepared->query, stopped, response)
+                     : answer.status());
   };
   return search;
 }

@@ -18,17 +18,20 @@
 #include "server/engine.h"
 #include "server/joined_search.h"
 #include "server/memory_reads.h"
+#include "server/receipts.h"
 #include "server/record_wire.h"
 #include "server/views.h"
 #include "stele/v1/memory_service.pb.h"
 
 namespace stele::server {
 
-// Points into its request.
+// Points into its request. `receipts` makes the receipts; without it there are none.
 class SearchPlan {
  public:
-  static absl::StatusOr<SearchPlan> Make(const v1::SearchRequest& request);
-  static absl::StatusOr<SearchPlan> Make(const v1::BatchSearchRequest& request);
+  static absl::StatusOr<SearchPlan> Make(const v1::SearchRequest& request,
+                                         const Receipts* receipts = nullptr);
+  static absl::StatusOr<SearchPlan> Make(const v1::BatchSearchRequest& request,
+                                         const Receipts* receipts = nullptr);
 
   absl::Status Run(const Engine& engine, const Stopped& stopped,
                    v1::SearchResponse* response) const;
@@ -49,26 +52,31 @@ class SearchPlan {
     std::string field;  // path of the query in the request
     std::optional<index::Filter> filter;
   };
+  struct Prepared {
+    std::vector<int32_t> vector;
+    index::SearchQuery query;  // points into the plan and to the vector
+  };
   // Everything an answer needs.
   struct Answer : CollectionView {
+    std::vector<Prepared> prepared;
     SearchAnswer found;
     JoinedAnswer Of(size_t query) const {
       return {&view, collection, &found.hits[query], &found.counts[query]};
     }
   };
-  struct Prepared {
-    std::vector<int32_t> vector;
-    index::SearchQuery query;  // points into the plan and to the vector
-  };
 
   template <typename Request>
-  absl::Status SetCommon(const Request& request);
+  absl::Status SetCommon(const Request& request, const Receipts* receipts);
   absl::Status Add(const v1::SearchQuery& query, std::string field);
   absl::Status Prepare(const Query& query, const index::CollectionConfig& config,
                        Prepared* prepared) const;
   absl::StatusOr<Answer> Search(const Engine& engine, const Stopped& stopped) const;
-  absl::Status Reply(const Engine& engine, const JoinedAnswer& answer, const Stopped& stopped,
+  absl::Status Reply(const Engine& engine, const JoinedAnswer& answer,
+                     const index::SearchQuery& query, const Stopped& stopped,
                      v1::SearchResponse* response) const;
+  // Nothing where there is to be no receipt.
+  absl::Status AddReceipt(const JoinedAnswer& answer, const index::SearchQuery& query,
+                          const Stopped& stopped, RecordFiller* filler, std::string* text) const;
   void Explain(const Engine& engine, const JoinedAnswer& answer, size_t query,
                v1::SearchExplanation* wire) const;
 
@@ -76,6 +84,8 @@ class SearchPlan {
   const v1::Selector* selector_ = nullptr;
   ReadPoint point_;
   bool explain_ = false;
+  const Receipts* receipts_ = nullptr;
+  bool receipt_asked_ = false;
   std::vector<Query> queries_;
 };
 

@@ -109,7 +109,7 @@ grpc::ServerUnaryReactor* MemoryService::Search(grpc::CallbackServerContext* con
                                                 v1::SearchResponse* response) {
   auto* call = new Call(context, parts_.gate, "Search");
   if (!call->admitted()) return call;
-  absl::StatusOr<SearchPlan> made = SearchPlan::Make(*request);
+  absl::StatusOr<SearchPlan> made = SearchPlan::Make(*request, &receipts_);
   if (!made.ok()) {
     call->Done(made.status());
     return call;
@@ -126,7 +126,7 @@ grpc::ServerUnaryReactor* MemoryService::Search(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* MemoryService::BatchSearch(grpc::CallbackServerContext* context,
                                                      const v1::BatchSearchRequest* request,
                                                      v1::BatchSearchResponse* response) {
-  return RunRead<SearchPlan>(parts_, context, "BatchSearch", request, response);
+  return RunRead<SearchPlan>(parts_, context, "BatchSearch", request, response, &receipts_);
 }
 
 grpc::ServerUnaryReactor* MemoryService::GetHistory(grpc::CallbackServerContext* context,

@@ -11,14 +11,18 @@
 #include "server/executor.h"
 #include "server/gate.h"
 #include "server/joined_search.h"
+#include "server/receipts.h"
 #include "stele/v1/memory_service.grpc.pb.h"
 
 namespace stele::server {
 
 class MemoryService final : public v1::MemoryService::CallbackService {
  public:
-  MemoryService(Engine* engine, const Gate* gate, Executor* executor, JoinOptions joining = {})
-      : parts_{engine, gate, executor}, joined_(engine, executor, joining) {}
+  MemoryService(Engine* engine, const Gate* gate, Executor* executor,
+                const Checkpointer* checkpointer, ReceiptLog* receipt_log, JoinOptions joining = {})
+      : parts_{engine, gate, executor},
+        receipts_(checkpointer, receipt_log),
+        joined_(engine, executor, joining) {}
 
   grpc::ServerUnaryReactor* Write(grpc::CallbackServerContext* context,
                                   const v1::WriteRequest* request,
@@ -52,6 +56,7 @@ class MemoryService final : public v1::MemoryService::CallbackService {
 
  private:
   const Parts parts_;
+  const Receipts receipts_;
   JoinedSearches joined_;
 };
 

@@ -35,11 +35,11 @@ absl::StatusOr<std::unique_ptr<storage::Journal>> OpenReadOnly(const EngineOptio
   return storage::Journal::Open(journal_options, 0);
 }
 
-absl::StatusOr<RecoveryReport> ReplayJournal(const storage::Journal& journal,
-                                             const std::string& data_directory,
-                                             const ReplayProgress& progress,
-                                             std::optional<index::LogIndex> at_index) {
-  RecoveryReport report;
+absl::StatusOr<Recovered> ReplayJournal(const storage::Journal& journal,
+                                        const std::string& data_directory,
+                                        const ReplayProgress& progress,
+                                        std::optional<index::LogIndex> at_index,
+                                        RecoveryReport* report) {
   Recovered recovered;
   if (journal.base_index() == 0) {
     recovered.state = std::make_unique<index::StateMachine>(SeedOf(journal.log_id().bytes));
@@ -49,12 +49,20 @@ absl::StatusOr<RecoveryReport> ReplayJournal(const storage::Journal& journal,
                       storage::SnapshotStore::FileName(journal.base_index() - 1));
     if (!base.ok()) return base.status();
     recovered = std::move(base->recovered);
-    report.snapshot_index = base->manifest.log_index;
+    report->snapshot_index = base->manifest.log_index;
   }
-  absl::Status status = Replay(journal, 0, at_index, progress, &recovered, &report);
+  absl::Status status = Replay(journal, 0, at_index, progress, &recovered, report);
   if (!status.ok()) return status;
-  FillReport(recovered, &report);
-  return report;
+  FillReport(recovered, report);
+  return recovered;
+}
+
+absl::Status CheckHeld(const storage::Journal& journal, std::optional<index::LogIndex> at_index) {
+  if (!at_index.has_value() ||
+      (*at_index <= journal.end_index().value_or(0) && *at_index + 1 >= journal.base_index())) {
+    return absl::OkStatus();
+  }
+  return absl::OutOfRangeError(absl::StrCat("the log holds no entry ", *at_index));
 }
 
 }  // namespace
@@ -124,11 +132,60 @@ absl::StatusOr<RecoveryReport> ReplayLog(const EngineOptions& options,
                                          std::optional<index::LogIndex> at_index) {
   auto journal = OpenReadOnly(options);
   if (!journal.ok()) return journal.status();
-  if (at_index.has_value() && (*at_index > (*journal)->end_index().value_or(0) ||
-                               *at_index + 1 < (*journal)->base_index())) {
-    return absl::OutOfRangeError(absl::StrCat("the log holds no entry ", *at_index));
+  absl::Status status = CheckHeld(**journal, at_index);
+  if (!status.ok()) return status;
+  RecoveryReport report;
+  const absl::StatusOr<Recovered> replayed =
+      ReplayJournal(**journal, options.data_directory, progress, at_index, &report);
+  if (!replayed.ok()) return replayed.status();
+  return report;
+}
+
+absl::StatusOr<OfflineState> LoadSnapshotState(const std::string& path) {
+  absl::StatusOr<VerifiedSnapshot> snapshot = OpenAndVerify(path);
+  if (!snapshot.ok()) return snapshot.status();
+  const index::SnapshotManifest& manifest = snapshot->manifest;
+  return OfflineState{std::move(snapshot->recovered),
+                      manifest.log_id,
+                      {manifest.log_index, manifest.state_index, manifest.state_root},
+                      index::SnapshotHash(manifest)};
+}
+
+absl::StatusOr<OfflineState> ReplayToState(const EngineOptions& options,
+                                           const ReplayProgress& progress,
+                                           std::optional<index::LogIndex> at_index) {
+  auto journal = OpenReadOnly(options);
+  if (!journal.ok()) return journal.status();
+  absl::Status status = CheckHeld(**journal, at_index);
+  if (!status.ok()) return status;
+  RecoveryReport report;
+  absl::StatusOr<Recovered> replayed =
+      ReplayJournal(**journal, options.data_directory, progress, at_index, &report);
+  if (!replayed.ok()) return replayed.status();
+  return OfflineState{*std::move(replayed), (*journal)->log_id().bytes, report.position, {}};
+}
+
+absl::StatusOr<index::Hash> StoredLogRoot(const EngineOptions& options, uint64_t size) {
+  auto journal = OpenReadOnly(options);
+  if (!journal.ok()) return journal.status();
+  storage::SnapshotStore::Options store_options;
+  store_options.directory = SnapshotDirectory(options.data_directory);
+  store_options.read_only = true;
+  auto store = storage::SnapshotStore::Open(store_options);
+  if (!store.ok()) return store.status();
+  absl::StatusOr<index::LogTree> tree = ReadBaseTree(**store, **journal);
+  if (!tree.ok()) return tree.status();
+  if (size < tree->size() || size > (*journal)->end_index().value_or(0) + 1) {
+    return absl::OutOfRangeError(
+        absl::StrCat("the log does not hold the entries up to ", size, " from their beginning"));
   }
-  return ReplayJournal(**journal, options.data_directory, progress, at_index);
+  const LogNodes nodes(journal->get(), *tree);
+  while (tree->size() < size) {
+    const absl::StatusOr<index::Hash> leaf = nodes.ReadLeaf(tree->size());
+    if (!leaf.ok()) return leaf.status();
+    tree->Append(*leaf);
+  }
+  return tree->Root();
 }
 
 absl::StatusOr<SnapshotInfo> VerifySnapshotFile(const std::string& path) {
@@ -161,10 +218,9 @@ absl::StatusOr<VerifiedDirectory> VerifyDataDirectory(const EngineOptions& optio
     }
     verified.snapshots.push_back(DescribeSnapshot(*snapshot->file, snapshot->manifest));
   }
-  absl::StatusOr<RecoveryReport> replay =
-      ReplayJournal(**journal, options.data_directory, progress, std::nullopt);
+  const absl::StatusOr<Recovered> replay =
+      ReplayJournal(**journal, options.data_directory, progress, std::nullopt, &verified.replay);
   if (!replay.ok()) return replay.status();
-  verified.replay = *std::move(replay);
   status = VerifyHistory(**journal);
   if (!status.ok()) return status;
   const absl::StatusOr<index::LogTree> base = ReadBaseTree(**store, **journal);

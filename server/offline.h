@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/engine.h"
+#include "server/recovery.h"
 
 namespace stele::server {
 
@@ -33,6 +34,23 @@ absl::StatusOr<RecoveryReport> ReplayLog(const EngineOptions& options,
 
 // Checks a snapshot file by itself: all hashes, and the state root recomputed from its content.
 absl::StatusOr<SnapshotInfo> VerifySnapshotFile(const std::string& path);
+
+// A state rebuilt without a server, for asking it.
+struct OfflineState {
+  Recovered recovered;
+  index::LogId log_id{};
+  Position position;
+  std::optional<index::Hash> snapshot_hash;  // where it is that of a snapshot
+};
+// That of a snapshot file, after every check that VerifySnapshotFile makes.
+absl::StatusOr<OfflineState> LoadSnapshotState(const std::string& path);
+// That after an entry, as ReplayLog rebuilds it.
+absl::StatusOr<OfflineState> ReplayToState(const EngineOptions& options,
+                                           const ReplayProgress& progress,
+                                           std::optional<index::LogIndex> at_index);
+// The root over the first `size` entries, from the commit records as they are stored. OUT_OF_RANGE
+// where the log does not hold them all.
+absl::StatusOr<index::Hash> StoredLogRoot(const EngineOptions& options, uint64_t size);
 
 struct VerifiedDirectory {
   RecoveryReport replay;

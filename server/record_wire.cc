@@ -29,6 +29,12 @@ absl::Status RecordFiller::CheckRoom(uint64_t more) const {
                    {{"limit", absl::StrCat(bytes_max_)}});
 }
 
+absl::Status RecordFiller::Count(uint64_t bytes) {
+  if (absl::Status status = CheckRoom(bytes); !status.ok()) return status;
+  bytes_ += bytes;
+  return absl::OkStatus();
+}
+
 absl::Status RecordFiller::Fill(const index::RecordVersion& version, v1::Record* record) {
   const index::DocumentRef* document = selector_.document() ? version.document() : nullptr;
   // Before anything is copied or read.

@@ -23,6 +23,8 @@ class RecordFiller {
   // Id, version and what is selected. Errors: RESOURCE_EXHAUSTED RESPONSE_TOO_LARGE, DATA_LOSS
   // (a document).
   absl::Status Fill(const index::RecordVersion& version, v1::Record* record);
+  // Counts bytes of the reply that stand beside records. Errors: RESPONSE_TOO_LARGE.
+  absl::Status Count(uint64_t bytes);
   // Bytes on the wire of what was filled.
   uint64_t bytes() const { return bytes_; }
 

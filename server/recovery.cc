@@ -26,15 +26,9 @@ absl::Status Damaged(LogIndex index, std::string_view what) {
       absl::StrCat("entry ", index, ": ", absl::string_view(what.data(), what.size())));
 }
 
-// One entry of the log, decoded, with what the log says came of it.
-struct LoggedEntry {
-  LogIndex index = 0;
-  index::Command command;
-  std::string commit;
-  std::string effects;
-};
+}  // namespace
 
-absl::StatusOr<LoggedEntry> DecodeEntry(const storage::LogId& log_id, LogIndex index,
+absl::StatusOr<LoggedEntry> DecodeEntry(const index::LogId& log_id, LogIndex index,
                                         std::string_view bytes,
                                         std::span<const std::string_view> items) {
   std::optional<index::EntryRow> row = index::DecodeEntryRow(bytes);
@@ -45,7 +39,7 @@ absl::StatusOr<LoggedEntry> DecodeEntry(const storage::LogId& log_id, LogIndex i
   entry.effects = std::move(row->effects);
   std::optional<index::CommandHeader> header = index::DecodeHeader(row->header);
   if (!header.has_value()) return Damaged(index, "its command header is malformed");
-  if (header->log_id != log_id.bytes) return Damaged(index, "it belongs to another log");
+  if (header->log_id != log_id) return Damaged(index, "it belongs to another log");
   if (header->rules_version != index::kRulesVersion) {
     return absl::FailedPreconditionError(
         absl::StrCat("entry ", index, " was made under rules version ", header->rules_version,
@@ -95,6 +89,8 @@ absl::Status ApplyEntry(const LoggedEntry& entry, Recovered* recovered, Recovery
   recovered->log_tree.Append(index::LogLeaf(entry.commit));
   return absl::OkStatus();
 }
+
+namespace {
 
 // Hands decoded entries from the reading thread to the applying one.
 class EntryQueue {
@@ -336,7 +332,7 @@ absl::Status Replay(const storage::Journal& journal, uint64_t history_entries,
     queue.Finish(journal.Scan(
         first, end,
         [&](LogIndex index, std::string_view bytes, std::span<const std::string_view> items) {
-          auto entry = DecodeEntry(journal.log_id(), index, bytes, items);
+          auto entry = DecodeEntry(journal.log_id().bytes, index, bytes, items);
           if (!entry.ok()) return entry.status();
           return queue.Push(*std::move(entry)) ? absl::OkStatus() : absl::CancelledError("stopped");
         }));

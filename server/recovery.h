@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,6 +27,21 @@ struct Recovered {
   std::unique_ptr<index::StateMachine> state;
   index::LogTree log_tree;
 };
+
+// One entry of the log, decoded, with what the log says came of it.
+struct LoggedEntry {
+  index::LogIndex index = 0;
+  index::Command command;
+  std::string commit;
+  std::string effects;
+};
+// `bytes` are an entry row. DATA_LOSS names the entry; FAILED_PRECONDITION: unknown rules.
+absl::StatusOr<LoggedEntry> DecodeEntry(const index::LogId& log_id, index::LogIndex index,
+                                        std::string_view bytes,
+                                        std::span<const std::string_view> items);
+// Applies it, and compares what comes of it with what the log says. DATA_LOSS names the entry.
+// Counts into `report` the effects that were taken from the log.
+absl::Status ApplyEntry(const LoggedEntry& entry, Recovered* recovered, RecoveryReport* report);
 
 // The leading byte of a carried document: an item row of a log that continues a snapshot, holding a
 // document of an entry below its base. No operation has this kind. FROZEN: on disk.

@@ -39,6 +39,7 @@ constexpr MethodRule kRules[] = {
     {"GetLogConsistencyProof", Role::kAuditor},
     {"GetRecordProof", Role::kAuditor},
     {"GetErasureCertificate", Role::kAuditor},
+    {"AddCosignatures", Role::kAuditor},
     {"SetHold", Role::kAdmin},
     {"ReleaseHold", Role::kAdmin},
     {"ListHolds", Role::kAuditor},

@@ -12,13 +12,14 @@
 
 namespace stele::server {
 
-template <typename Plan, typename Request, typename Response>
+// `means` are what making the plan takes besides the request.
+template <typename Plan, typename Request, typename Response, typename... Means>
 grpc::ServerUnaryReactor* RunRead(const Parts& parts, grpc::CallbackServerContext* context,
                                   std::string_view method, const Request* request,
-                                  Response* response) {
+                                  Response* response, const Means*... means) {
   auto* call = new Call(context, parts.gate, method);
   if (!call->admitted()) return call;
-  absl::StatusOr<Plan> made = Plan::Make(*request);
+  absl::StatusOr<Plan> made = Plan::Make(*request, means...);
   if (!made.ok()) {
     call->Done(made.status());
     return call;

@@ -274,6 +274,12 @@ absl::Status Runner::OpenCheckpointer() {
   options.key_file = config_.signing_key;
   options.entries = config_.checkpoint_entries;
   options.seconds = config_.checkpoint_seconds;
+  if (!config_.witness_keys.empty()) {
+    absl::StatusOr<std::vector<index::WitnessKey>> witnesses =
+        ReadWitnessKeys(config_.witness_keys);
+    if (!witnesses.ok()) return witnesses.status();
+    options.witnesses = *std::move(witnesses);
+  }
   options.on_error = [](const absl::Status& status) {
     LogError("no checkpoint could be signed", {{"reason", std::string(status.message())}});
   };
@@ -289,9 +295,13 @@ absl::Status Runner::OpenCheckpointer() {
 
 absl::Status Runner::ServeUntilStopped() {
   const uint32_t cores = std::max(2u, std::thread::hardware_concurrency());
+  ReceiptLog receipt_log(engine_.get(), {}, [](const std::string& what) {
+    LogError("receipts that are not in the log", {{"reason", what}});
+  });
   Executor executor(cores, kExecutorQueueMax);
   Gate gate(keys_.get(), &metrics_);
-  MemoryService memory(engine_.get(), &gate, &executor, {.searches_max = config_.search_join_max});
+  MemoryService memory(engine_.get(), &gate, &executor, checkpointer_.get(), &receipt_log,
+                       {.searches_max = config_.search_join_max});
   CollectionService collections(engine_.get(), &gate, &executor);
   AdminService admin(engine_.get(), &gate, &executor, checkpointer_.get());
   AuditService audit(engine_.get(), &gate, &executor, checkpointer_.get());

@@ -223,6 +223,12 @@ constexpr Setting kSettings[] = {
      [](std::string_view text, Config* config) {
        return StorePath(text, true, &config->signing_key);
      }},
+    {"witness-keys", "FILE", "",
+     "Verifier keys of witnesses, one a line, whose cosignatures on checkpoints are taken and "
+     "served.",
+     [](std::string_view text, Config* config) {
+       return StorePath(text, true, &config->witness_keys);
+     }},
     {"checkpoint-entries", "COUNT", "1000",
      "A checkpoint is signed after this many new log entries; 0 means not by count.",
      [](std::string_view text, Config* config) {

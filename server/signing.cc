@@ -1,20 +1,18 @@
 #include "server/signing.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "storage/atomic_file.h"
 
 namespace stele::server {
 namespace {
@@ -35,7 +33,6 @@ absl::Status FileError(const std::string& path, absl::string_view what) {
   const std::string message =
       absl::StrCat("the signing key ", path, " ", what, ": ", std::strerror(error));
   if (error == ENOENT) return absl::NotFoundError(message);
-  if (error == ENOSPC) return absl::ResourceExhaustedError(message);
   return absl::PermissionDeniedError(message);
 }
 
@@ -50,30 +47,15 @@ absl::StatusOr<std::string> PrivatePem(EVP_PKEY* key) {
   return std::string(data, static_cast<size_t>(size));
 }
 
-// Under a temporary name, synced, then given its name, unless that is taken.
 absl::Status WriteKeyFile(const std::string& path, const std::string& pem) {
-  const std::string temporary = absl::StrCat(path, ".tmp");
-  (void)unlink(temporary.c_str());
-  const int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (file < 0) return FileError(path, "cannot be made");
-  const bool written = write(file, pem.data(), pem.size()) == static_cast<ssize_t>(pem.size()) &&
-                       fchmod(file, 0600) == 0 && fsync(file) == 0;
-  absl::Status status;
-  if (!written) status = FileError(path, "cannot be written");
-  (void)close(file);
-  if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) {
-    status = FileError(path, "cannot be put in its place");
-  }
-  if (!status.ok()) {
-    (void)unlink(temporary.c_str());
-    return status;
-  }
-  const std::string parent = std::filesystem::path(path).parent_path();
-  const int directory = open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY);
-  if (directory < 0) return FileError(path, "cannot be made durable");
-  if (fsync(directory) != 0) status = FileError(path, "cannot be made durable");
-  (void)close(directory);
-  return status;
+  auto file = storage::AtomicFileWriter::Create(path, nullptr,
+                                                storage::AtomicFileWriter::Access::kOwnerOnly);
+  absl::Status status = file.status();
+  if (status.ok()) status = (*file)->Append(pem);
+  if (status.ok()) status = (*file)->Commit();
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("the signing key ", path,
+                                                  " cannot be written: ", status.message()));
 }
 
 }  // namespace
@@ -177,6 +159,13 @@ absl::StatusOr<index::SignedNote> SignNote(const SigningKey& key, std::string_vi
   return note;
 }
 
+absl::StatusOr<index::SignedNote> SignReceipt(const SigningKey& key, std::string_view name,
+                                              std::string text) {
+  absl::StatusOr<index::SignedNote> note = SignNote(key, name, std::move(text));
+  if (note.ok()) note->signatures[0].key_id = index::ReceiptKeyId(name, key.public_key());
+  return note;
+}
+
 absl::Status VerifyNote(const index::SignedNote& note, const index::VerifierKey& key) {
   bool signed_by_key = false;
   for (const index::NoteSignature& signature : note.signatures) {
@@ -212,6 +201,70 @@ absl::StatusOr<index::Checkpoint> ReadCheckpoint(std::string_view note,
         "the checkpoint is of the log ", checkpoint->origin, ", the key of ", key.name));
   }
   return *std::move(checkpoint);
+}
+
+absl::StatusOr<index::SearchReceipt> ReadReceipt(std::string_view bytes,
+                                                 const index::VerifierKey& key) {
+  std::string error;
+  const auto parsed = index::ParseSignedReceipt(bytes, &error);
+  if (!parsed.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat("the receipt, ", error));
+  }
+  index::VerifierKey receipt_key = key;
+  receipt_key.key_id = index::ReceiptKeyId(key.name, key.public_key);
+  const absl::Status status = VerifyNote(parsed->note, receipt_key);
+  if (absl::IsPermissionDenied(status)) {
+    return absl::PermissionDeniedError(absl::StrCat("the receipt is not signed by the trusted key ",
+                                                    index::EncodeVerifierKey(key)));
+  }
+  if (!status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("the receipt: ", status.message()));
+  }
+  // Nobody but its signer can vouch for what else stands there.
+  if (parsed->note.signatures.size() != 1 || index::EncodeSignedReceipt(*parsed) != bytes) {
+    return absl::InvalidArgumentError("the receipt is not in its one form");
+  }
+  auto receipt = index::ParseSearchReceipt(parsed->note.text, &error);
+  if (!receipt.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat("the receipt, ", error));
+  }
+  if (index::EncodeSearchReceipt(*receipt) != parsed->note.text) {
+    return absl::InvalidArgumentError("the receipt is not in its one form");
+  }
+  if (receipt->log != key.name) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the receipt is of the log ", receipt->log, ", the key of ", key.name));
+  }
+  if (receipt->checkpoint.has_value() != !parsed->checkpoint.empty()) {
+    return absl::InvalidArgumentError(
+        "the receipt, line 7: a checkpoint is named exactly if one follows the signatures");
+  }
+  if (!receipt->checkpoint.has_value()) return *std::move(receipt);
+  const absl::StatusOr<index::Checkpoint> checkpoint = ReadCheckpoint(parsed->checkpoint, key);
+  if (!checkpoint.ok()) return checkpoint.status();
+  if (receipt->checkpoint != std::pair(checkpoint->size, checkpoint->root)) {
+    return absl::InvalidArgumentError(
+        "the receipt, line 7: the checkpoint that follows is another one");
+  }
+  return *std::move(receipt);
+}
+
+absl::StatusOr<index::Cosignature> FindCosignature(const index::SignedNote& note,
+                                                   const index::WitnessKey& witness) {
+  absl::StatusOr<index::Cosignature> found =
+      absl::NotFoundError(absl::StrCat("there is no cosignature of ", witness.name));
+  for (const index::NoteSignature& line : note.signatures) {
+    if (line.name != witness.name || line.key_id != witness.key_id) continue;
+    std::optional<index::Cosignature> cosignature = index::ParseCosignature(line.bytes);
+    if (!cosignature.has_value() ||
+        !VerifyEd25519(witness.public_key, index::CosignedMessage(cosignature->time, note.text),
+                       cosignature->signature)) {
+      return absl::DataLossError(
+          absl::StrCat("the cosignature of ", witness.name, " is not of this checkpoint"));
+    }
+    if (!found.ok() || found->time < cosignature->time) found = *std::move(cosignature);
+  }
+  return found;
 }
 
 }  // namespace stele::server

@@ -9,7 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "index/cosignature.h"
 #include "index/proof_text.h"
+#include "index/search_receipt.h"
 
 namespace stele::server {
 
@@ -45,6 +47,10 @@ bool VerifyEd25519(const index::PublicKey& key, std::string_view message,
 absl::StatusOr<index::SignedNote> SignNote(const SigningKey& key, std::string_view name,
                                            std::string text);
 
+// The same for the text of a search receipt, whose signatures have key ids of their own.
+absl::StatusOr<index::SignedNote> SignReceipt(const SigningKey& key, std::string_view name,
+                                              std::string text);
+
 // OK if the note carries a good signature of this key; signatures of other keys do not matter.
 // PERMISSION_DENIED: it has none of this key. DATA_LOSS: the key's signature is not of this text.
 absl::Status VerifyNote(const index::SignedNote& note, const index::VerifierKey& key);
@@ -53,5 +59,15 @@ absl::Status VerifyNote(const index::SignedNote& note, const index::VerifierKey&
 // errors of VerifyNote; FAILED_PRECONDITION: the checkpoint of another log than the key's.
 absl::StatusOr<index::Checkpoint> ReadCheckpoint(std::string_view note,
                                                  const index::VerifierKey& key);
+
+// The text of a receipt out of its signed bytes, its signature checked, and the checkpoint that
+// goes with it, which must be the one that it names. Errors as ReadCheckpoint; they say whether the
+// receipt or the checkpoint is meant.
+absl::StatusOr<index::SearchReceipt> ReadReceipt(std::string_view bytes,
+                                                 const index::VerifierKey& key);
+
+// The cosignature of this witness on the note. NOT_FOUND: there is none; DATA_LOSS: it is not good.
+absl::StatusOr<index::Cosignature> FindCosignature(const index::SignedNote& note,
+                                                   const index::WitnessKey& witness);
 
 }  // namespace stele::server

@@ -1,8 +1,10 @@
 #include "storage/atomic_file.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,12 +22,27 @@ std::string TemporaryPath(const std::string& path) {
                       std::string(AtomicFileWriter::kTemporarySuffix));
 }
 
+// An empty file with mode 0600 from its first moment; it is opened again by RocksDB, which leaves
+// the mode alone.
+absl::Status MakeOwnerOnly(const std::string& path) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file >= 0) {
+    (void)close(file);
+    return absl::OkStatus();
+  }
+  return absl::ErrnoToStatus(errno, absl::StrCat("making ", path));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AtomicFileWriter>> AtomicFileWriter::Create(
-    const std::string& path, std::shared_ptr<rocksdb::FileSystem> file_system) {
+    const std::string& path, std::shared_ptr<rocksdb::FileSystem> file_system, Access access) {
   file_system = OrDefault(std::move(file_system));
   const std::string temporary_path = TemporaryPath(path);
+  if (access == Access::kOwnerOnly) {
+    const absl::Status made = MakeOwnerOnly(temporary_path);
+    if (!made.ok()) return made;
+  }
   std::unique_ptr<rocksdb::FSWritableFile> file;
   const rocksdb::IOStatus status = file_system->NewWritableFile(temporary_path, {}, &file, nullptr);
   if (!status.ok()) return FromRocks(status, temporary_path);

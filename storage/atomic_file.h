@@ -32,9 +32,13 @@ class AtomicFileWriter {
   // The suffix of every temporary name.
   static constexpr std::string_view kTemporarySuffix = ".tmp";
 
+  // Who may read the file: whom the umask allows, or its owner alone, whatever the umask.
+  enum class Access { kByUmask, kOwnerOnly };
+
   // `file_system` null means the default one. The directory of `path` must exist.
   static absl::StatusOr<std::unique_ptr<AtomicFileWriter>> Create(
-      const std::string& path, std::shared_ptr<rocksdb::FileSystem> file_system = nullptr);
+      const std::string& path, std::shared_ptr<rocksdb::FileSystem> file_system = nullptr,
+      Access access = Access::kByUmask);
 
   // Removes the temporary files in `directory`. Call it before any writer is at work there.
   static absl::Status RemoveStale(const std::string& directory,

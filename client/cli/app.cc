@@ -8,7 +8,8 @@ namespace {
 constexpr char kFooter[] =
     "Every command takes the global options, before or after its own.\n"
     "Exit codes: 0 ok, 1 error, 2 usage, 3 unavailable or timeout, 4 not found, 5 conflict,\n"
-    "6 data loss or failed verification, 7 authentication, 8 the log was rolled back or forked.";
+    "6 data loss or failed verification, 7 authentication, 8 the log was rolled back or forked,\n"
+    "9 a golden retrieval test failed, 10 verified but for what was erased.";
 
 void AddGlobalOptions(CLI::App* app, Context* context) {
   app->add_option("--address", context->address, "Server, HOST:PORT")
@@ -81,6 +82,7 @@ std::unique_ptr<CLI::App> BuildApp(Context* context) {
   AddHistoryCommands(app.get(), context);
   AddCompareCommands(app.get(), context);
   AddAuditCommands(app.get(), context);
+  AddGoldenCommands(app.get(), context);
   AddLogCommands(app.get(), context);
   AddOfflineCommands(app.get(), context);
   AddCompletionCommand(app.get(), context);

@@ -1,6 +1,7 @@
 #include "client/cli/audit_verify.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "client/cli/table.h"
 #include "index/codec.h"
 #include "index/commit_record.h"
@@ -13,49 +14,6 @@ namespace stele::client::cli {
 namespace {
 
 absl::Status Failed(absl::string_view what) { return absl::DataLossError(what); }
-
-Json CheckpointToJson(const index::Checkpoint& checkpoint) {
-  Json json;
-  json["origin"] = checkpoint.origin;
-  json["tree_size"] = checkpoint.size;
-  json["root"] = Hex(std::string(index::AsBytes(checkpoint.root)));
-  return json;
-}
-
-std::string CheckpointToText(const index::Checkpoint& checkpoint) {
-  return absl::StrCat("log    ", checkpoint.origin, "\nsize   ", checkpoint.size,
-                      " entries\nroot   ", Hex(std::string(index::AsBytes(checkpoint.root))), "\n");
-}
-
-// An entry that is shown to be in the log, with what its commit record says.
-struct ProvedEntry {
-  index::Checkpoint checkpoint;
-  index::CommitRecord commit;
-};
-
-absl::StatusOr<ProvedEntry> VerifyEntry(const std::string& bytes, const index::VerifierKey& key) {
-  std::string error;
-  const auto proof = index::ParseInclusionText(bytes, &error);
-  if (!proof.has_value()) return Failed(absl::StrCat("the inclusion proof, ", error));
-  if (index::EncodeInclusionText(*proof) != bytes) {
-    return Failed("the inclusion proof is not in its one form");
-  }
-  const auto checkpoint = VerifyCheckpoint(proof->checkpoint, key);
-  if (!checkpoint.ok()) return checkpoint.status();
-  if (!proof->extra.has_value()) {
-    return Failed("the inclusion proof, line 2: it carries no commit record");
-  }
-  if (!index::VerifyInclusion(proof->index, checkpoint->size, index::LogLeaf(*proof->extra),
-                              proof->hashes, checkpoint->root)) {
-    return Failed(absl::StrCat("the inclusion proof: this commit record is not entry ",
-                               proof->index, " of the log of the checkpoint"));
-  }
-  const auto commit = index::DecodeCommitRecord(*proof->extra);
-  if (!commit.has_value() || commit->index != proof->index) {
-    return Failed("the inclusion proof, line 2: it is not the commit record of that entry");
-  }
-  return ProvedEntry{*checkpoint, *commit};
-}
 
 absl::StatusOr<Verified> ReportEntry(const std::string& bytes, const index::VerifierKey& key) {
   const auto entry = VerifyEntry(bytes, key);
@@ -125,23 +83,10 @@ absl::Status CheckDocument(const index::RecordProof& proof, const VerifyInputs& 
 }
 
 absl::StatusOr<Verified> ReportRecord(const std::string& bytes, const VerifyInputs& inputs) {
-  std::string error;
-  const auto proof = index::ParseRecordProof(bytes, &error);
-  if (!proof.has_value()) return Failed(absl::StrCat("the record proof, ", error));
-  if (index::EncodeRecordProof(*proof) != bytes) {
-    return Failed("the record proof is not in its one form");
-  }
-  const auto entry = VerifyEntry(proof->inclusion, inputs.key);
-  if (!entry.ok()) {
-    return Failed(absl::StrCat("the record proof: ", entry.status().message()));
-  }
-  const std::optional<index::Hash> root = index::RecordProofStateRoot(*proof, &error);
-  if (!root.has_value()) return Failed(absl::StrCat("the record proof: ", error));
-  if (*root != entry->commit.state_root) {
-    return Failed(
-        absl::StrCat("the record proof: its paths do not lead to the state root of entry ",
-                     entry->commit.index));
-  }
+  const auto record = VerifyRecord(bytes, inputs.key);
+  if (!record.ok()) return record.status();
+  const index::RecordProof* const proof = &record->proof;
+  const ProvedEntry* const entry = &record->entry;
   const absl::Status document = CheckDocument(*proof, inputs);
   if (!document.ok()) return document;
   Verified verified;
@@ -157,7 +102,7 @@ absl::StatusOr<Verified> ReportRecord(const std::string& bytes, const VerifyInpu
   }
   if (proof->content.has_value()) json["content"] = ContentToJson(*proof->content);
   json["document_checked"] = inputs.document.has_value();
-  json["state_root"] = Hex(std::string(index::AsBytes(*root)));
+  json["state_root"] = Hex(std::string(index::AsBytes(entry->commit.state_root)));
   json["checkpoint"] = CheckpointToJson(entry->checkpoint);
   verified.text = absl::StrCat("VERIFIED: after entry ", entry->commit.index, " the collection ",
                                Printable(proof->collection, 128),
@@ -207,7 +152,106 @@ absl::StatusOr<Verified> ReportErasure(const std::string& bytes, const index::Ve
   return verified;
 }
 
+// Of several cosignatures of one witness the newest counts, and it counts once.
+absl::Status JudgeWitnesses(const index::SignedNote& note, const VerifyInputs& inputs,
+                            Verified* verified) {
+  uint32_t good = 0;
+  std::string missing;
+  verified->json["witnesses"] = Json::array();
+  for (const index::WitnessKey& witness : inputs.witnesses) {
+    const auto found = server::FindCosignature(note, witness);
+    if (absl::IsDataLoss(found.status())) {
+      return Failed(absl::StrCat("the checkpoint: ", found.status().message()));
+    }
+    if (!found.ok()) {
+      absl::StrAppend(&missing, missing.empty() ? "" : ", ", Printable(witness.name, 256));
+      continue;
+    }
+    ++good;
+    verified->json["witnesses"].push_back({{"name", witness.name}, {"time", found->time}});
+    const auto time = absl::FromUnixSeconds(static_cast<int64_t>(found->time));
+    absl::StrAppend(&verified->text, "cosigned by ", Printable(witness.name, 256), " at ",
+                    absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone()), "\n");
+  }
+  if (good >= inputs.witnesses_needed) return absl::OkStatus();
+  return Failed(absl::StrCat("the checkpoint: ", good, " of the witnesses have cosigned it, ",
+                             inputs.witnesses_needed, " are needed; there is no cosignature of ",
+                             missing));
+}
+
+absl::StatusOr<Verified> ReportCheckpoint(const std::string& bytes, const VerifyInputs& inputs) {
+  const auto checkpoint = VerifyCheckpoint(bytes, inputs.key);
+  if (!checkpoint.ok()) return checkpoint.status();
+  Verified verified;
+  verified.json["verified"] = "checkpoint";
+  verified.json["checkpoint"] = CheckpointToJson(*checkpoint);
+  verified.text = absl::StrCat("VERIFIED: the checkpoint is signed by the key\n",
+                               CheckpointToText(*checkpoint));
+  std::string error;
+  const absl::Status judged = JudgeWitnesses(*index::ParseNote(bytes, &error), inputs, &verified);
+  if (!judged.ok()) return judged;
+  return verified;
+}
+
 }  // namespace
+
+Json CheckpointToJson(const index::Checkpoint& checkpoint) {
+  Json json;
+  json["origin"] = checkpoint.origin;
+  json["tree_size"] = checkpoint.size;
+  json["root"] = Hex(std::string(index::AsBytes(checkpoint.root)));
+  return json;
+}
+
+std::string CheckpointToText(const index::Checkpoint& checkpoint) {
+  return absl::StrCat("log    ", checkpoint.origin, "\nsize   ", checkpoint.size,
+                      " entries\nroot   ", Hex(std::string(index::AsBytes(checkpoint.root))), "\n");
+}
+
+absl::StatusOr<ProvedEntry> VerifyEntry(const std::string& bytes, const index::VerifierKey& key) {
+  std::string error;
+  const auto proof = index::ParseInclusionText(bytes, &error);
+  if (!proof.has_value()) return Failed(absl::StrCat("the inclusion proof, ", error));
+  if (index::EncodeInclusionText(*proof) != bytes) {
+    return Failed("the inclusion proof is not in its one form");
+  }
+  const auto checkpoint = VerifyCheckpoint(proof->checkpoint, key);
+  if (!checkpoint.ok()) return checkpoint.status();
+  if (!proof->extra.has_value()) {
+    return Failed("the inclusion proof, line 2: it carries no commit record");
+  }
+  if (!index::VerifyInclusion(proof->index, checkpoint->size, index::LogLeaf(*proof->extra),
+                              proof->hashes, checkpoint->root)) {
+    return Failed(absl::StrCat("the inclusion proof: this commit record is not entry ",
+                               proof->index, " of the log of the checkpoint"));
+  }
+  const auto commit = index::DecodeCommitRecord(*proof->extra);
+  if (!commit.has_value() || commit->index != proof->index) {
+    return Failed("the inclusion proof, line 2: it is not the commit record of that entry");
+  }
+  return ProvedEntry{*checkpoint, *commit};
+}
+
+absl::StatusOr<ProvedRecord> VerifyRecord(const std::string& bytes, const index::VerifierKey& key) {
+  std::string error;
+  auto proof = index::ParseRecordProof(bytes, &error);
+  if (!proof.has_value()) return Failed(absl::StrCat("the record proof, ", error));
+  if (index::EncodeRecordProof(*proof) != bytes) {
+    return Failed("the record proof is not in its one form");
+  }
+  auto entry = VerifyEntry(proof->inclusion, key);
+  if (!entry.ok()) {
+    return Failed(absl::StrCat("the record proof: ", entry.status().message()));
+  }
+  const std::optional<index::Hash> root = index::RecordProofStateRoot(*proof, &error);
+  if (!root.has_value()) return Failed(absl::StrCat("the record proof: ", error));
+  if (*root != entry->commit.state_root) {
+    return Failed(
+        absl::StrCat("the record proof: its paths do not lead to the state root of entry ",
+                     entry->commit.index));
+  }
+  return ProvedRecord{*std::move(proof), *std::move(entry)};
+}
 
 absl::StatusOr<index::Checkpoint> VerifyCheckpoint(const std::string& note,
                                                    const index::VerifierKey& key) {
@@ -247,14 +291,7 @@ absl::StatusOr<Verified> VerifyProof(const std::string& bytes, const VerifyInput
   if (first == index::kConsistencyHeader) return ReportExtension(bytes, inputs);
   if (first == index::kRecordProofHeader) return ReportRecord(bytes, inputs);
   if (first == index::kErasureHeader) return ReportErasure(bytes, inputs.key);
-  const auto checkpoint = VerifyCheckpoint(bytes, inputs.key);
-  if (!checkpoint.ok()) return checkpoint.status();
-  Verified verified;
-  verified.json["verified"] = "checkpoint";
-  verified.json["checkpoint"] = CheckpointToJson(*checkpoint);
-  verified.text = absl::StrCat("VERIFIED: the checkpoint is signed by the key\n",
-                               CheckpointToText(*checkpoint));
-  return verified;
+  return ReportCheckpoint(bytes, inputs);
 }
 
 }  // namespace stele::client::cli

@@ -10,10 +10,14 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "client/cli/json_values.h"
+#include "index/commit_record.h"
+#include "index/cosignature.h"
 #include "index/proof_text.h"
+#include "index/record_proof.h"
 
 namespace stele::client::cli {
 
@@ -21,6 +25,9 @@ struct VerifyInputs {
   index::VerifierKey key;
   // The older checkpoint, for a consistency proof.
   std::optional<std::string> old_checkpoint;
+  // Who must have cosigned a checkpoint, and how many of them.
+  std::vector<index::WitnessKey> witnesses;
+  uint32_t witnesses_needed = 0;
   // What the record's document is said to be, for a record proof.
   std::optional<std::string> document;
 };
@@ -29,7 +36,26 @@ struct VerifyInputs {
 struct Verified {
   Json json;
   std::string text;
+  // How many records could not be checked since their content has been erased: no plain pass.
+  uint64_t erased = 0;
 };
+
+// An entry that is shown to be in the log, with what its commit record says.
+struct ProvedEntry {
+  index::Checkpoint checkpoint;
+  index::CommitRecord commit;
+};
+absl::StatusOr<ProvedEntry> VerifyEntry(const std::string& bytes, const index::VerifierKey& key);
+
+// A record proof that holds: its paths lead to the state root of `entry`.
+struct ProvedRecord {
+  index::RecordProof proof;
+  ProvedEntry entry;
+};
+absl::StatusOr<ProvedRecord> VerifyRecord(const std::string& bytes, const index::VerifierKey& key);
+
+Json CheckpointToJson(const index::Checkpoint& checkpoint);
+std::string CheckpointToText(const index::Checkpoint& checkpoint);
 
 // `bytes` are a checkpoint, a log inclusion or consistency proof, or a record proof; the first line
 // says which.

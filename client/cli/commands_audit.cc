@@ -1,4 +1,6 @@
-// `audit checkpoint|prove-entry|prove-consistency|prove-record|verify|watch`.
+// `audit checkpoint|prove-entry|prove-consistency|prove-record|verify|watch`; those of witnesses
+// are in commands_witness.cc.
+#include <algorithm>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -7,7 +9,11 @@
 #include "client/cli/audit_watch.h"
 #include "client/cli/context.h"
 #include "client/cli/files.h"
+#include "client/cli/key_argument.h"
+#include "client/cli/receipt_verify.h"
 #include "client/cli/table.h"
+#include "index/erasure_text.h"
+#include "index/search_receipt.h"
 
 namespace stele::client::cli {
 namespace {
@@ -21,7 +27,11 @@ struct AuditOptions {
   std::string out;    // empty: standard output
   std::string key;
   std::string old_file;
-  std::string file;
+  std::vector<std::string> file;  // perhaps what it is, then the file
+  ReceiptInputs receipt;
+  std::vector<std::string> witnesses;
+  std::optional<uint32_t> witnesses_needed;
+  std::vector<std::string> proof_files;
   std::string state_file;
   std::string collection;
   std::string id;
@@ -86,23 +96,50 @@ absl::Status RunProveRecord(Context& context, const AuditOptions& options) {
   return Deliver(response->text(), options);
 }
 
-// The key itself, or a file that holds it.
-absl::StatusOr<index::VerifierKey> ReadKey(const std::string& given) {
-  std::string text = given;
-  if (given.find('+') == std::string::npos) {
-    auto read = ReadFile(given, kProofBytesMax);
-    if (!read.ok()) return read.status();
-    text = *std::move(read);
-    while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+struct Kind {
+  const char* name;
+  std::string_view header;  // first line; empty: whatever is none of the others
+};
+constexpr Kind kKinds[] = {
+    {"receipt", index::kSearchReceiptHeader}, {"record", index::kRecordProofHeader},
+    {"entry", index::kInclusionHeader},       {"consistency", index::kConsistencyHeader},
+    {"certificate", index::kErasureHeader},   {"checkpoint", ""}};
+
+std::string_view KindOf(const std::string& bytes) {
+  const std::string_view first = std::string_view(bytes).substr(0, bytes.find('\n'));
+  for (const Kind& kind : kKinds) {
+    if (kind.header.empty() || kind.header == first) return kind.name;
   }
-  std::string error;
-  const auto key = index::ParseVerifierKey(text, &error);
-  if (!key.has_value()) return UsageError(absl::StrCat("--key: ", error));
-  return *key;
+  return "";
+}
+
+// What the file is must be what was said.
+absl::Status CheckKind(const AuditOptions& options, const std::string& bytes) {
+  if (options.file.size() == 1) return absl::OkStatus();
+  const std::string& said = options.file.front();
+  if (std::none_of(std::begin(kKinds), std::end(kKinds),
+                   [&](const Kind& kind) { return kind.name == said; })) {
+    return UsageError(absl::StrCat(
+        said, ": give receipt, record, entry, consistency or checkpoint, or only the file"));
+  }
+  if (KindOf(bytes) == said) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("it is no ", said));
+}
+
+absl::StatusOr<Verified> RunVerifyReceipt(const std::string& bytes, const index::VerifierKey& key,
+                                          const AuditOptions& options) {
+  ReceiptInputs inputs = options.receipt;
+  inputs.key = key;
+  for (const std::string& path : options.proof_files) {
+    auto proof = ReadFile(path, kProofBytesMax);
+    if (!proof.ok()) return proof.status();
+    inputs.proofs.emplace_back(path, *std::move(proof));
+  }
+  return VerifyReceipt(bytes, inputs);
 }
 
 absl::Status RunVerify(Context& context, const AuditOptions& options) {
-  const auto key = ReadKey(options.key);
+  const auto key = ReadKeyArgument(options.key);
   if (!key.ok()) return key.status();
   VerifyInputs inputs;
   inputs.key = *key;
@@ -116,16 +153,41 @@ absl::Status RunVerify(Context& context, const AuditOptions& options) {
     if (!document.ok()) return document.status();
     inputs.document = *std::move(document);
   }
-  const auto bytes = ReadFile(options.file, kProofBytesMax);
+  const std::string& file = options.file.back();
+  const auto bytes = ReadFile(file, kProofBytesMax);
   if (!bytes.ok()) return bytes.status();
-  const auto verified = VerifyProof(*bytes, inputs);
+  for (const std::string& witness : options.witnesses) {
+    auto witness_key = ReadWitnessArgument(witness);
+    if (!witness_key.ok()) return witness_key.status();
+    const bool twice = std::any_of(inputs.witnesses.begin(), inputs.witnesses.end(),
+                                   [&](const index::WitnessKey& other) {
+                                     return other.public_key == witness_key->public_key;
+                                   });
+    if (twice) return UsageError(absl::StrCat("--witness ", witness, ": the key is given twice"));
+    inputs.witnesses.push_back(*std::move(witness_key));
+  }
+  inputs.witnesses_needed =
+      options.witnesses_needed.value_or(static_cast<uint32_t>(inputs.witnesses.size()));
+  if (!inputs.witnesses.empty() && KindOf(*bytes) != "checkpoint") {
+    return UsageError("--witness is about checkpoints: save that of the proof as a file");
+  }
+  if (inputs.witnesses_needed > inputs.witnesses.size()) {
+    return UsageError("--witnesses asks for more than there are --witness");
+  }
+  const absl::Status kind = CheckKind(options, *bytes);
+  if (absl::IsInvalidArgument(kind)) return kind;
+  const auto verified = !kind.ok()                    ? absl::StatusOr<Verified>(kind)
+                        : KindOf(*bytes) == "receipt" ? RunVerifyReceipt(*bytes, *key, options)
+                                                      : VerifyProof(*bytes, inputs);
   if (!verified.ok()) {
     const absl::Status failed(verified.status().code(),
-                              absl::StrCat(options.file, ": ", verified.status().message()));
+                              absl::StrCat(file, ": ", verified.status().message()));
     return absl::IsInvalidArgument(failed) ? AsUsageError(failed) : failed;
   }
   context.Print(verified->json, verified->text);
-  return absl::OkStatus();
+  if (verified->erased == 0) return absl::OkStatus();
+  return PartlyError(absl::StrCat(file, ": ", verified->erased,
+                                  " records have been erased and could not be checked"));
 }
 
 void PrintLook(const Context& context, const AuditState& state) {
@@ -151,7 +213,7 @@ absl::StatusOr<AuditState> FirstState(Client& client, const AuditOptions& option
   if (!remembered.ok()) return remembered.status();
   std::optional<index::VerifierKey> given;
   if (!options.key.empty()) {
-    const auto key = ReadKey(options.key);
+    const auto key = ReadKeyArgument(options.key);
     if (!key.ok()) return key.status();
     given = *key;
   }
@@ -223,6 +285,34 @@ void AddKey(CLI::App* command, const OptionsPointer& options, bool required) {
       ->required(required);
 }
 
+void AddReceiptOptions(CLI::App* command, const OptionsPointer& options) {
+  CLI::Option* const log = command
+                               ->add_option("--log", options->receipt.log_directory,
+                                            "Exported log to search again, for a receipt")
+                               ->check(CLI::ExistingDirectory);
+  CLI::Option* const snapshot = command
+                                    ->add_option("--snapshot", options->receipt.snapshot_file,
+                                                 "Snapshot of the receipt's state to search again")
+                                    ->check(CLI::ExistingFile)
+                                    ->excludes(log);
+  command
+      ->add_option("--data-dir", options->receipt.data_dir,
+                   "Data directory of a stopped server, to search again")
+      ->check(CLI::ExistingDirectory)
+      ->excludes(log)
+      ->excludes(snapshot);
+  command
+      ->add_option("--base-snapshot", options->receipt.base_snapshot,
+                   "Snapshot that the exported log continues")
+      ->check(CLI::ExistingFile)
+      ->needs(log);
+  command
+      ->add_option("--proof", options->proof_files,
+                   "Record or entry proof to check a receipt against; several may be given")
+      ->check(CLI::ExistingFile)
+      ->take_all();
+}
+
 template <typename Run>
 void SetAuditRun(CLI::App* command, Context* context, const OptionsPointer& options, Run run) {
   SetRun(command, context, [options, run](Context& c) { return run(c, *options); });
@@ -266,14 +356,28 @@ void AddAuditCommands(CLI::App* app, Context* context) {
   certificate->add_option("--out", options->out, "File to write (default: standard output)");
   SetAuditRun(certificate, context, options, RunCertificate);
 
-  CLI::App* verify = AddCommand(audit, "verify", "Check a checkpoint or a proof, offline");
-  verify->add_option("FILE", options->file, "The checkpoint or proof")->required();
+  CLI::App* verify =
+      AddCommand(audit, "verify", "Check a checkpoint, a proof or a search receipt, offline");
+  verify
+      ->add_option("FILE", options->file,
+                   "The file; before it, perhaps what it must be: checkpoint, entry, consistency, "
+                   "record or receipt")
+      ->required()
+      ->expected(1, 2);
   AddKey(verify, options, true);
   verify->add_option("--old", options->old_file, "Older checkpoint, for a consistency proof");
   verify->add_option("--document", options->document_file,
                      "File to compare with the record's document, for a record proof");
+  AddReceiptOptions(verify, options);
+  verify
+      ->add_option("--witness", options->witnesses,
+                   "Key of a witness that must have cosigned a checkpoint; several may be given")
+      ->take_all();
+  verify->add_option("--witnesses", options->witnesses_needed,
+                     "How many of them at least (default: all)");
   SetAuditRun(verify, context, options, RunVerify);
 
+  AddWitnessCommands(audit, context);
   AddDivergeCommand(audit, context);
 
   CLI::App* watch = AddCommand(

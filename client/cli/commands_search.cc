@@ -24,6 +24,7 @@ struct SearchArguments {
   std::optional<double> threshold;
   std::optional<int64_t> distance_raw_max;
   bool explain = false;
+  std::string receipt_file;
 };
 
 // A vector to ask about, and what to call it.
@@ -153,6 +154,7 @@ absl::StatusOr<std::vector<v1::BatchSearchResponse>> Ask(Client* client,
   std::vector<v1::BatchSearchResponse> responses;
   ReadOptions read = arguments.read.read();
   read.explain = arguments.explain;
+  read.receipt = !arguments.receipt_file.empty();
   for (size_t begin = 0; begin < queries.size(); begin += batch_max) {
     const size_t count = std::min(batch_max, queries.size() - begin);
     auto response =
@@ -166,6 +168,20 @@ absl::StatusOr<std::vector<v1::BatchSearchResponse>> Ask(Client* client,
     responses.push_back(*std::move(response));
   }
   return responses;
+}
+
+// FILE, or FILE.1, FILE.2 ... where there are several.
+absl::Status WriteReceipt(const SearchArguments& arguments, size_t count, size_t index,
+                          const std::string& receipt) {
+  const std::string path =
+      count == 1 ? arguments.receipt_file : absl::StrCat(arguments.receipt_file, ".", index + 1);
+  if (receipt.empty()) {
+    return absl::UnimplementedError("the server gave no receipt: it is too old to make them");
+  }
+  auto file = AtomicFile::Create(path);
+  if (!file.ok()) return file.status();
+  const absl::Status written = file->Write(receipt);
+  return written.ok() ? file->Commit() : written;
 }
 
 absl::Status RunSearch(Context& context, const SearchArguments& arguments) {
@@ -199,6 +215,10 @@ absl::Status RunSearch(Context& context, const SearchArguments& arguments) {
   size_t index = 0;
   for (const v1::BatchSearchResponse& response : *responses) {
     for (const auto& result : response.results()) {
+      if (!arguments.receipt_file.empty()) {
+        const absl::Status kept = WriteReceipt(arguments, queries.size(), index, result.receipt());
+        if (!kept.ok()) return kept;
+      }
       const std::string& name = (*vectors)[index++].name;
       Json item = {{"query", name}, {"hits", HitsToJson(result.hits())}};
       if (queries.size() > 1) absl::StrAppend(&text, Printable(name, 200), "\n");
@@ -236,6 +256,8 @@ void AddSearchCommand(CLI::App* app, Context* context) {
   command->add_option("--distance-raw-max", search->distance_raw_max,
                       "Exact bound on the raw distance");
   command->add_flag("--explain", search->explain, "Show how each answer was found");
+  command->add_option("--receipt", search->receipt_file,
+                      "Write the server's signed receipt to this file (several: FILE.1, ...)");
   AddSelectOptions(command, &search->read);
   AddIndexOptions(command, &search->read);
   SetRun(command, context, [search](Context& c) { return RunSearch(c, *search); });

@@ -16,6 +16,8 @@ namespace {
 
 constexpr absl::string_view kUsageUrl = "stele.cli/usage";
 constexpr absl::string_view kForkUrl = "stele.cli/fork";
+constexpr absl::string_view kDifferenceUrl = "stele.cli/difference";
+constexpr absl::string_view kPartlyUrl = "stele.cli/partly";
 constexpr size_t kKeyFileBytesMax = 4096;
 
 absl::StatusOr<std::string> ApiKey(const std::string& file) {
@@ -61,6 +63,8 @@ const char* Advice(const absl::Status& status) {
 ExitCode ExitCodeFor(const absl::Status& status) {
   if (status.GetPayload(kUsageUrl).has_value()) return kExitUsage;
   if (status.GetPayload(kForkUrl).has_value()) return kExitFork;
+  if (status.GetPayload(kDifferenceUrl).has_value()) return kExitDifferent;
+  if (status.GetPayload(kPartlyUrl).has_value()) return kExitPartly;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return kExitOk;
@@ -91,6 +95,18 @@ absl::Status AsUsageError(absl::Status status) {
 absl::Status ForkError(absl::string_view message) {
   absl::Status status = absl::DataLossError(message);
   status.SetPayload(kForkUrl, absl::Cord("1"));
+  return status;
+}
+
+absl::Status DifferenceError(absl::string_view message) {
+  absl::Status status = absl::FailedPreconditionError(message);
+  status.SetPayload(kDifferenceUrl, absl::Cord("1"));
+  return status;
+}
+
+absl::Status PartlyError(absl::string_view message) {
+  absl::Status status = absl::FailedPreconditionError(message);
+  status.SetPayload(kPartlyUrl, absl::Cord("1"));
   return status;
 }
 

@@ -27,6 +27,8 @@ enum ExitCode : int {
   kExitDataLoss = 6,
   kExitAuthentication = 7,
   kExitFork = 8,
+  kExitDifferent = 9,
+  kExitPartly = 10,
 };
 
 ExitCode ExitCodeFor(const absl::Status& status);
@@ -35,7 +37,11 @@ ExitCode ExitCodeFor(const absl::Status& status);
 absl::Status UsageError(absl::string_view message);
 // The log contradicts what was signed before: exit code 8.
 absl::Status ForkError(absl::string_view message);
-// The same for an error that reading an option gave; OK stays OK.
+// What was found is not what was expected: exit code 9.
+absl::Status DifferenceError(absl::string_view message);
+// Verified as far as what has been erased allows: exit code 10.
+absl::Status PartlyError(absl::string_view message);
+// An error that reading an option gave, as one in what was typed; OK stays OK.
 absl::Status AsUsageError(absl::Status status);
 
 struct Context {
@@ -74,6 +80,8 @@ void AddPolicyCommands(CLI::App* app, Context* context);
 void AddErasureCommands(CLI::App* app, Context* context);
 void AddReadCommands(CLI::App* app, Context* context);
 void AddSearchCommand(CLI::App* app, Context* context);
+void AddWitnessCommands(CLI::App* audit, Context* context);
+void AddGoldenCommands(CLI::App* app, Context* context);
 void AddHistoryCommands(CLI::App* app, Context* context);
 void AddTransferCommands(CLI::App* app, Context* context);
 void AddAuditCommands(CLI::App* app, Context* context);

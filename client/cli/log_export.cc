@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "client/cli/files.h"
+#include "client/cli/log_replay.h"
 #include "index/codec.h"
 #include "index/commit_record.h"
 #include "index/proof_text.h"
@@ -15,19 +15,6 @@ namespace stele::client::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-// FROZEN: c2sp.org/tlog-tiles.
-constexpr uint64_t kWidth = 256;
-
-// c2sp.org/tlog-tiles: groups of three digits, x before all but the last.
-std::string TilePath(uint64_t number, uint64_t width) {
-  std::string path = absl::StrFormat("%03d", number % 1000);
-  while (number >= 1000) {
-    number /= 1000;
-    path = absl::StrCat("x", absl::StrFormat("%03d", number % 1000), "/", path);
-  }
-  return width == kWidth ? path : absl::StrCat(path, ".p/", width);
-}
 
 class Exporter {
  public:
@@ -71,7 +58,7 @@ class Exporter {
     body_ += body.bytes();
     leaves_.push_back(index::LogLeaf(commit));
     const uint64_t next = entry.index() + 1;
-    return next % kWidth == 0 ? FlushBundle(next) : absl::OkStatus();
+    return next % kTileWidth == 0 ? FlushBundle(next) : absl::OkStatus();
   }
 
   // The last bundle and all tiles.
@@ -82,13 +69,14 @@ class Exporter {
     std::vector<index::Hash> nodes = std::move(leaves_);
     for (int level = 0; status.ok() && !nodes.empty(); ++level) {
       std::vector<index::Hash> above;
-      for (uint64_t first = 0; status.ok() && first < nodes.size(); first += kWidth) {
-        const uint64_t width = std::min<uint64_t>(kWidth, nodes.size() - first);
+      for (uint64_t first = 0; status.ok() && first < nodes.size(); first += kTileWidth) {
+        const uint64_t width = std::min<uint64_t>(kTileWidth, nodes.size() - first);
         const std::span<const index::Hash> tile(nodes.data() + first, width);
         std::string bytes;
         for (const index::Hash& hash : tile) bytes.append(index::AsBytes(hash));
-        status = Write(absl::StrCat("tile/", level, "/", TilePath(first / kWidth, width)), bytes);
-        if (width == kWidth) above.push_back(index::MerkleRoot(index::Label::kLogNode, tile));
+        status =
+            Write(absl::StrCat("tile/", level, "/", TilePath(first / kTileWidth, width)), bytes);
+        if (width == kTileWidth) above.push_back(index::MerkleRoot(index::Label::kLogNode, tile));
       }
       nodes = std::move(above);
     }
@@ -97,8 +85,8 @@ class Exporter {
 
  private:
   absl::Status FlushBundle(uint64_t next) {
-    const uint64_t number = (next - 1) / kWidth;
-    const std::string path = TilePath(number, next - number * kWidth);
+    const uint64_t number = (next - 1) / kTileWidth;
+    const std::string path = TilePath(number, next - number * kTileWidth);
     absl::Status status = Write(absl::StrCat("tile/entries/", path), bundle_);
     if (status.ok()) status = Write(absl::StrCat("body/", path), body_);
     bundle_.clear();

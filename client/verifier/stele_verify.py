@@ -2,11 +2,13 @@
 """Checks what a Stele server signed, proved and exported, without trusting it or any code of its makers.
 
     stele_verify.py FILE --key KEY [--old CHECKPOINT] [--document FILE]   a checkpoint or a proof
+    stele_verify.py RECEIPT --key KEY [--log DIRECTORY | --snapshot FILE] a search receipt, searched again
     stele_verify.py SNAPSHOT.stele                                        a snapshot, by itself
     stele_verify.py DIRECTORY --key KEY [--snapshot FILE]                 an exported log, replayed to its roots
 
 One file, Python 3.9's standard library only, written from docs/format.md. It reads; it asks no server. Exit code 0:
-everything holds; 1: something does not, and the message names the object and the place; 2: wrong usage.
+everything holds; 1: something does not, and the message names the object and the place; 2: wrong usage; 3: a receipt
+holds but for records that have been erased.
 What each proof shows and does not show: docs/audit.md.
 """
 
@@ -170,66 +172,94 @@ class Lines:
         return self.data[self.offset:]
 
 
-def is_name(name):
+def is_utf8(data):
     try:
-        name.decode("utf-8")
+        data.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return 0 < len(name) <= 256 and all(c > 0x20 and c not in (0x7f, 0x2b) for c in name)
+    return True
+
+
+def is_name(name):
+    return is_utf8(name) and 0 < len(name) <= 256 and all(c > 0x20 and c not in (0x7f, 0x2b) for c in name)
 
 
 class VerifierKey:
-    def __init__(self, text):
+    """Of a log (kind 1) or of a witness (kind 4)."""
+
+    def __init__(self, text, kind=1):
         parts = text.split(b"+", 2)
         data = unbase64(parts[2], "the key") if len(parts) == 3 else b""
-        if len(data) != 33 or data[0] != 1 or not is_name(parts[0]):
-            refuse("the key: it is not NAME+ID+BASE64 of an Ed25519 key")
+        if len(data) != 33 or data[0] != kind or not is_name(parts[0]):
+            refuse(f"the key: it is not NAME+ID+BASE64 of an Ed25519 key of kind {kind}")
         self.name, self.public, self.text = parts[0], data[1:], text
         self.id = hashlib.sha256(self.name + b"\n" + data).digest()[:4]
         if self.id.hex().encode() != parts[1]:
             refuse("the key: its id does not fit its name and key")
 
 
-def read_note(note, key, what):
-    """The lines of the text of a signed note, whose signature by the key is checked."""
-    if len(note) > 65536:
-        refuse(f"{what}: it is longer than a signed note")
-    lines = Lines(note, what)
-    text = []
-    while True:
-        line = lines.next()
-        if not line:
-            break
-        text.append(line)
-    signatures = 0
-    good = False
+def read_note(data, what, most=65536):
+    """(text, [(line, name, key id, signature)]) of a signed note."""
+    if len(data) > most:
+        refuse(f"{what}: it is longer than allowed")
+    lines = Lines(data, what)
+    while lines.next():
+        pass
+    text, signatures = data[:lines.offset - 1], []
     while lines.rest():
-        line = lines.next()
-        dash, _, rest = line.partition(b" ")
+        dash, _, rest = lines.next().partition(b" ")
         name, _, blob = rest.rpartition(b" ")
-        signatures += 1
-        if dash != "\u2014".encode() or not is_name(name) or signatures > 64:
+        if dash != "\u2014".encode() or not is_name(name) or len(signatures) == 64:
             refuse(f"{lines.where()}: it is not a signature line")
         blob = unbase64(blob, lines.where())
         if len(blob) <= 4:
             refuse(f"{lines.where()}: it is not a signature line")
-        if name == key.name and blob[:4] == key.id:
-            if not ed25519_verify(key.public, b"".join(part + b"\n" for part in text), blob[4:]):
-                refuse(f"{lines.where()}: the signature is not of this text")
+        signatures.append((lines.where(), name, blob[:4], blob[4:]))
+    return text, signatures
+
+
+def check_note(text, signatures, key, key_id, what):
+    """That one signature is of the key, under the id that it has for this kind of text, and good."""
+    good = False
+    for where, name, signer, signature in signatures:
+        if name == key.name and signer == key_id:
+            if not ed25519_verify(key.public, text, signature):
+                refuse(f"{where}: the signature is not of this text")
             good = True
     if not good:
         refuse(f"{what}: no signature of the trusted key {key.text.decode()}")
-    return text
 
 
 def read_checkpoint(note, key, what="the checkpoint"):
     """(number of entries, root) of a signed note, whose signature by the key is checked."""
-    text = read_note(note, key, what)
+    text, signatures = read_note(note, what)
+    check_note(text, signatures, key, key.id, what)
+    text = text.split(b"\n")[:-1]
     if len(text) != 3:
         refuse(f"{what}: its text has {len(text)} lines, a checkpoint has 3")
     if text[0] != key.name:
         refuse(f"{what}, line 1: it is of another log than the key")
     return decimal(text[1], f"{what}, line 2"), digest_of(text[2], f"{what}, line 3")
+
+
+def check_witnesses(note, witnesses, needed, what="the checkpoint"):
+    """[(name, seconds since 1970)] of the witnesses that cosigned: c2sp.org/tlog-cosignature."""
+    text, signatures = read_note(note, what)
+    found = []
+    for witness in {witness.public: witness for witness in witnesses}.values():
+        times = []
+        for where, name, signer, blob in signatures:
+            if name == witness.name and signer == witness.id:
+                time = int.from_bytes(blob[:8], "big")
+                message = b"cosignature/v1\ntime %d\n" % time + text
+                if len(blob) != 72 or not 1 <= time < 1 << 63 or not ed25519_verify(witness.public, message, blob[8:]):
+                    refuse(f"{where}: the cosignature is not of this checkpoint")
+                times.append(time)
+        if times:
+            found.append((witness.name, max(times)))
+    if len(found) < needed:
+        refuse(f"{what}: {len(found)} of the witnesses have cosigned it, {needed} are needed")
+    return found
 
 
 def leaf_hash(record):
@@ -328,8 +358,9 @@ def verify_inclusion(data, key, what="the inclusion proof"):
 def verify_certificate(data, key):
     """What an erasure certificate says; the signature is checked."""
     what = "the certificate"
-    text = read_note(data, key, what)
-    lines = Lines(b"".join(line + b"\n" for line in text), what)
+    text, signatures = read_note(data, what)
+    check_note(text, signatures, key, key.id, what)
+    lines = Lines(text, what)
     lines.next()
     if lines.field(b"log") != key.name:
         refuse(f"{what}, line 2: it is of another log than the key")
@@ -561,6 +592,7 @@ def is_normalized(vector):
 
 UPSERT, INSERT, UPDATE, DELETE, DELETE_BY_FILTER, CREATE, DROP, GENESIS, RESTORE, UPGRADE, SEALED = range(1, 12)
 CREATE_WITH_OPTIONS, ERASE, ERASE_BY_FILTER, ERASURE_COMPLETED, SET_HOLD, RELEASE_HOLD, SET_HISTORY = 13, *range(18, 24)
+RECEIPTS = 24
 # What erasable collections write: the same kinds, with a salt.
 SALTED = {14: UPSERT, 15: INSERT, 16: UPDATE, 17: DELETE_BY_FILTER, ERASE_BY_FILTER: ERASE_BY_FILTER}
 RECORD_KINDS = (UPSERT, INSERT, UPDATE, DELETE, ERASE)
@@ -606,7 +638,7 @@ def operation_of(data, what):
     if erased and not salted:
         decoder.fail("an unknown operation")
     op["collection"] = decoder.text(128, 1 if kind <= DROP or form in (13, ERASE, ERASE_BY_FILTER, SET_HOLD, RELEASE_HOLD) else 0)
-    if kind in (GENESIS, RESTORE, UPGRADE, SEALED, ERASURE_COMPLETED, SET_HISTORY) and op["collection"]:
+    if kind in (GENESIS, RESTORE, UPGRADE, SEALED, ERASURE_COMPLETED, SET_HISTORY, RECEIPTS) and op["collection"]:
         decoder.fail("it names a collection")
     if kind in BY_FILTER:
         op["limit"] = decoder.u32()
@@ -665,6 +697,13 @@ def operation_of(data, what):
         op["index"], op["log_root"], op["snapshot"] = decoder.u64(), decoder.digest(), decoder.digest()
     elif kind == SEALED:
         op["index"], op["snapshot"] = decoder.u64(), decoder.digest()
+    elif kind == RECEIPTS:
+        count = decoder.u32()
+        if not 1 <= count <= 65536:
+            decoder.fail("the number of receipts is out of range")
+        op["receipts"] = [decoder.digest() for _ in range(count)]
+        if any(a >= b for a, b in zip(op["receipts"], op["receipts"][1:])):
+            decoder.fail("receipts are not in order")
     elif kind not in (DELETE, DROP, ERASE):
         decoder.fail("an unknown operation")
     decoder.end()
@@ -1047,7 +1086,7 @@ class Machine:
         elif kind == SET_HISTORY:
             self.history = op["history"]
             self.compute_root()
-        elif kind not in (SEALED, ERASURE_COMPLETED):
+        elif kind not in (SEALED, ERASURE_COMPLETED, RECEIPTS):
             first = index == 0 if kind == GENESIS else index == op["index"] + 1 if kind == RESTORE else True
             if op["rules"] != 1 or not first:
                 raise Rejected(MALFORMED)
@@ -1446,7 +1485,8 @@ def replay_entry(machine, index, record, header_bytes, effect_bytes, items, log_
     return operations
 
 
-def verify_export(directory, key, snapshot):
+def verify_export(directory, key, snapshot, receipt=None):
+    """With a receipt: its search is made again after its entry."""
     size, root = read_checkpoint(read_file(os.path.join(directory, "checkpoint")), key)
     log_id = bytes.fromhex(key.name.decode().rpartition("/")[2])
     machine, tree, base, snapshot_hash = Machine(), LogTree(), 0, None
@@ -1462,6 +1502,8 @@ def verify_export(directory, key, snapshot):
         machine, snapshot_tree, snapshot_hash, _ = load_snapshot(snapshot)
         if snapshot_tree.size != base or snapshot_tree.root() != tree.root():
             refuse("base: the snapshot is not the one that the log continues")
+    if receipt is not None and not base <= receipt["index"] < size:
+        refuse(f"the receipt, line 3: the log holds the entries {base} to {size - 1}")
     leaves = []
     for index, record, header, effects, items in read_entries(directory, base, size):
         operations = replay_entry(machine, index, record, header, effects, items, log_id)
@@ -1472,11 +1514,181 @@ def verify_export(directory, key, snapshot):
         leaf = leaf_hash(record)
         leaves.append(leaf)
         tree.append(leaf)
+        if receipt is not None and index == receipt["index"]:
+            search_again(receipt, machine)
+        if receipt is not None and receipt["digest"] in operations[0].get("receipts", ()):
+            receipt.setdefault("logged_in", index)
+        if receipt is not None and receipt["checkpoint"] is not None and receipt["checkpoint"][0] == tree.size:
+            if receipt["checkpoint"][1] != tree.root():
+                refuse("the receipt, line 7: the log does not begin with the entries of its checkpoint")
     if tree.size != size or tree.root() != root:
         refuse(f"the log: the root over its {tree.size} entries is not the one that was signed")
     if base == 0:
         check_tiles(directory, leaves)
     return base, size, root, machine
+
+
+# ---- Search receipts ----------------------------------------------------------------------------------------------
+
+RECEIPT = b"stele/search-receipt@v1"
+L2, DOT, COSINE = 1, 2, 3
+
+
+def signed_decimal(text, what):
+    negative = text.startswith(b"-")
+    number = decimal(text[1:] if negative else text, what)
+    if number >= (1 << 63) + negative or (negative and number == 0):
+        refuse(f"{what}: it is not a raw distance")
+    return -number if negative else number
+
+
+def number_between(lines, word, least, most):
+    number = decimal(lines.field(word), lines.where())
+    if not least <= number <= most:
+        refuse(f"{lines.where()}: it is not such a number")
+    return number
+
+
+def parse_receipt(text):
+    """The receipt that a signed text is."""
+    lines = Lines(text, "the receipt")
+    if lines.next() != RECEIPT:
+        refuse(f"{lines.where()}: it is not a search receipt")
+    receipt = {"log": lines.field(b"log"), "digest": H(0x50, text)}
+    receipt["index"] = number_between(lines, b"index", 0, (1 << 64) - 2)
+    receipt["state_index"] = number_between(lines, b"state-index", 0, receipt["index"])
+    receipt["state_root"] = digest_of(lines.field(b"state-root"), lines.where())
+    number_between(lines, b"rules", 1, 1)
+    checkpoint = lines.field(b"checkpoint")
+    receipt["checkpoint"] = None
+    if checkpoint != b"none":
+        size, _, root = checkpoint.partition(b" ")
+        receipt["checkpoint"] = (decimal(size, lines.where()), digest_of(root, lines.where()))
+    receipt["collection"] = unbase64(lines.field(b"collection"), lines.where())
+    receipt["metric"] = number_between(lines, b"metric", 1, 3)
+    dimension = receipt["dimension"] = number_between(lines, b"dimension", 1, 32768)
+    raw = unbase64(lines.field(b"vector"), lines.where())
+    if len(raw) != 4 * dimension:
+        refuse(f"{lines.where()}: the vector is not of the collection's dimension")
+    receipt["vector"] = struct.unpack(f"<{dimension}i", raw)
+    check_admitted(Decoder(raw, lines.where()), receipt["vector"])
+    if receipt["metric"] == COSINE and not is_normalized(receipt["vector"]):
+        refuse(f"{lines.where()}: the vector is not normalised")
+    bytes_of_filter = lines.field(b"filter")
+    receipt["filter"] = None
+    if bytes_of_filter != b"none":
+        decoder = Decoder(unbase64(bytes_of_filter, lines.where()), f"{lines.where()}, the filter")
+        receipt["filter"] = filter_of(decoder, 1, [1024])
+        decoder.end()
+    threshold = lines.field(b"threshold")
+    receipt["threshold"] = None if threshold == b"none" else signed_decimal(threshold, lines.where())
+    receipt["k"] = number_between(lines, b"k", 1, 10000)
+    if lines.field(b"algorithm") != b"exact":
+        refuse(f"{lines.where()}: the algorithm is not known here")
+    hits = receipt["hits"] = []
+    for _ in range(number_between(lines, b"hits", 0, receipt["k"])):
+        parts = lines.field(b"hit").split(b" ")
+        if len(parts) != 3:
+            refuse(f"{lines.where()}: it is not an id, a distance and a record commitment")
+        record_id, distance = unbase64(parts[0], lines.where()), signed_decimal(parts[1], lines.where())
+        if not 1 <= len(record_id) <= 256 or not is_utf8(record_id):
+            refuse(f"{lines.where()}: it is not a record id")
+        if hits and (distance, record_id) <= (hits[-1][1], hits[-1][0]):
+            refuse(f"{lines.where()}: the hits are not in order of distance and id")
+        if receipt["threshold"] is not None and distance > receipt["threshold"]:
+            refuse(f"{lines.where()}: the hit is farther than the threshold")
+        hits.append((record_id, distance, digest_of(parts[2], lines.where())))
+    if lines.rest() or len({hit[0] for hit in hits}) != len(hits):
+        refuse(f"{lines.where()}: a record is there twice, or something follows the hits")
+    return receipt
+
+
+def read_receipt(data, key):
+    """The receipt in a file, its signature and its checkpoint checked."""
+    what = "the receipt"
+    note, empty, checkpoint = data, b"", b""
+    end = data.find(b"\n\n")
+    end = data.find(b"\n\n", end + 2) if end >= 0 else -1
+    if end >= 0:
+        note, empty, checkpoint = data[:end + 1], b"\n", data[end + 2:]
+    text, signatures = read_note(note, what, 62 << 20)
+    key_id = hashlib.sha256(key.name + b"\n\xff" + RECEIPT + key.public).digest()[:4]
+    check_note(text, signatures, key, key_id, what)
+    if len(signatures) != 1:
+        refuse(f"{what}: it has more signatures than one")
+    receipt = parse_receipt(text)
+    if receipt["log"] != key.name:
+        refuse(f"{what}, line 2: it is of another log than the key")
+    if (receipt["checkpoint"] is None) != (empty == b""):
+        refuse(f"{what}, line 7: a checkpoint is named exactly if one follows the signatures")
+    if receipt["checkpoint"] is not None and read_checkpoint(checkpoint, key) != receipt["checkpoint"]:
+        refuse(f"{what}, line 7: the checkpoint that follows is another one")
+    return receipt
+
+
+def distance_between(metric, a, b):
+    if metric == DOT:
+        return -sum(map(int.__mul__, a, b))
+    return sum((x - y) * (x - y) for x, y in zip(a, b))
+
+
+def search(collection, receipt):
+    """The hits of the same search: every record of the collection that has content, in plain integers."""
+    found = []
+    for record_id, (_, vector, attributes, document, _, salt) in collection.records.items():
+        if vector is None:
+            continue
+        if receipt["filter"] is not None and not receipt["filter"](dict(attributes_of(attributes, "attributes"))):
+            continue
+        distance = distance_between(receipt["metric"], receipt["vector"], vector)
+        if receipt["threshold"] is None or distance <= receipt["threshold"]:
+            found.append((distance, record_id, vector, attributes, document, salt))
+    found.sort(key=lambda hit: hit[:2])
+    return [(record_id, distance, record_commitment(record_id, vector, attributes, document, salt))
+            for distance, record_id, vector, attributes, document, salt in found[:receipt["k"]]]
+
+
+def search_again(receipt, machine):
+    """Of records whose content was erased only their number is known: receipt["erased"]."""
+    index = machine.next_index - 1
+    if machine.state_root != receipt["state_root"]:
+        refuse(f"the receipt, line 5: the state root after entry {index} is {machine.state_root.hex()}")
+    if machine.state_index != receipt["state_index"]:
+        refuse(f"the receipt, line 4: the state index after entry {index} is {machine.state_index}")
+    collection = machine.collections.get(receipt["collection"])
+    if collection is None:
+        refuse(f"the receipt, line 8: after entry {index} there is no such collection")
+    if collection.config[:2] != (receipt["dimension"], receipt["metric"]):
+        refuse("the receipt, lines 9 and 10: the collection has another metric or dimension")
+    erased = {record_id for record_id, record in collection.records.items() if record[1] is None}
+    left = [hit for hit in receipt["hits"] if hit[0] not in erased]
+    hits = search(collection, receipt)
+    if len(receipt["hits"]) == receipt["k"]:
+        hits = hits[:len(left)]  # each erased hit made room for one less
+    for number in range(max(len(hits), len(left))):
+        said, found = (part[number] if number < len(part) else None for part in (left, hits))
+        if said != found:
+            place = receipt["hits"].index(said) + 1 if said is not None else len(receipt["hits"]) + 1
+            refuse(f"the receipt, hit {place}: it says {hit_text(said)}, the search on the state after entry "
+                   f"{index} gives {hit_text(found)}")
+    receipt["erased"] = (len(erased), len(receipt["hits"]) - len(left))
+
+
+def hit_text(hit):
+    return "nothing" if hit is None else f"{printable(hit[0])} at {hit[1]}, record {hit[2].hex()}"
+
+
+def verify_receipt(data, key, log=None, snapshot=None, base_snapshot=None):
+    """What was shown: the light check without a log or a snapshot, else the same search again."""
+    receipt = read_receipt(data, key)
+    if log is not None:
+        verify_export(log, key, base_snapshot, receipt)
+    elif snapshot is not None:
+        machine, _, _, log_id = load_snapshot(snapshot)
+        if key.name != b"stele/" + log_id.hex().encode():
+            refuse("the receipt is of another log than the snapshot")
+        search_again(receipt, machine)
+    return receipt
 
 
 # ---- The command line ---------------------------------------------------------------------------------------------
@@ -1508,8 +1720,28 @@ def verify_text(data, key, options):
         return (f"the key states that what entry {found['entry']} marked of {len(found['records'])} records was "
                 f"destroyed in {found['operations']} operations of the log and {found['snapshots']} snapshots, and "
                 f"that entry {found['completed']} says so")
+    if first == RECEIPT:
+        log, snapshot, base = (getattr(options, name, None) for name in ("log", "snapshot", "base_snapshot"))
+        receipt = verify_receipt(data, key, log, read_file(snapshot) if snapshot else None,
+                                 read_file(base) if base else None)
+        text = (f"{len(receipt['hits'])} hits in {printable(receipt['collection'])} after entry {receipt['index']}, "
+                f"state root {receipt['state_root'].hex()}")
+        if log is not None:
+            text += f"; logged in entry {receipt['logged_in']}" if "logged_in" in receipt else "; not logged"
+        if receipt.get("erased", (0, 0)) != (0, 0):
+            return (f"PARTLY: {receipt['erased'][0]} records of the collection have been erased, {receipt['erased'][1]} of "
+                    f"the hits among them; the same search on what is left gives the others of {text}")
+        if log is not None or snapshot is not None:
+            return f"the same search on that state gives the same {text}"
+        return (f"SIGNATURE ONLY: the key signed a well-formed answer of {text}.\nNot shown: that the log had this "
+                "state, that the distances are right, that no nearer record was left out. Give --log or --snapshot "
+                "to search again")
     size, root = read_checkpoint(data, key)
-    return f"the checkpoint of {size} entries with root {root.hex()} is signed by the key"
+    witnesses = [VerifierKey(text.encode(), 4) for text in getattr(options, "witness", None) or []]
+    needed = getattr(options, "witnesses", None)
+    found = check_witnesses(data, witnesses, len(witnesses) if needed is None else needed)
+    return f"the checkpoint of {size} entries with root {root.hex()} is signed by the key" + "".join(
+        f"\ncosigned by {printable(name)} at {time} seconds after 1970" for name, time in found)
 
 
 def run(options):
@@ -1535,19 +1767,27 @@ def main(arguments=None):
     parser.add_argument("--key", help="the verifier key that you trust, or a file that holds it")
     parser.add_argument("--old", help="the older checkpoint, for a consistency proof")
     parser.add_argument("--document", help="a file to compare with the record's document, for a record proof")
-    parser.add_argument("--snapshot", help="the snapshot that an exported log continues")
+    parser.add_argument("--snapshot", help="the snapshot that an exported log continues; for a receipt, one of its state")
+    parser.add_argument("--witness", action="append", help="for a checkpoint: the key of a witness that must have "
+                        "cosigned it; may be given several times")
+    parser.add_argument("--witnesses", type=int, help="for a checkpoint: how many of them at least (default: all)")
+    parser.add_argument("--log", help="for a receipt: an exported log to search again")
+    parser.add_argument("--base-snapshot", help="for a receipt: the snapshot that the exported log continues")
     options = parser.parse_args(arguments)
+    if options.log is not None and options.snapshot is not None:
+        parser.error("give either --log or --snapshot")
     try:
         if options.key is not None:
             text = options.key.encode() if "+" in options.key else read_file(options.key).rstrip(b"\r\n")
             options.key = VerifierKey(text)
         elif os.path.isdir(options.path) or not read_file(options.path).startswith(b"STELESNP"):
             parser.error("--key is needed: what is signed proves nothing without a key that you trust")
-        print("VERIFIED: " + run(options))
+        text = run(options)
+        print(text if text.startswith(("SIGNATURE ONLY", "PARTLY")) else "VERIFIED: " + text)
+        return 3 if text.startswith("PARTLY") else 0
     except Refused as refused:
         print(f"REFUSED: {options.path}: {refused}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

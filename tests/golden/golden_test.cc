@@ -159,6 +159,9 @@ void AddOperations(Samples* samples) {
   sealed.index = 7;
   sealed.snapshot_hash = {5};
   add("sealed", sealed);
+  Operation receipts = MakeOperation(OperationKind::kReceipts);
+  receipts.receipts = {Hash{1}, Hash{2}};
+  add("receipts", receipts);
 }
 
 // The log of three entries that docs/format.md follows: genesis, create, upsert.

@@ -106,6 +106,10 @@ std::vector<std::string> OperationSamples() {
     operation.index = 77;
     samples.push_back(EncodeOperation(operation));
   }
+  Operation receipts;
+  receipts.kind = OperationKind::kReceipts;
+  receipts.receipts = {Hash{1}, Hash{1, 2}, Hash{2}};
+  samples.push_back(EncodeOperation(receipts));
   return samples;
 }
 

@@ -94,6 +94,7 @@ TEST_F(ConfigFile, EverySettingBySource) {
                             {"memory-limit", "1GiB"},
                             {"ballast-bytes", "3MiB"},
                             {"signing-key", "s"},
+                            {"witness-keys", "w"},
                             {"checkpoint-entries", "8"},
                             {"checkpoint-seconds", "9"},
                             {"log-level", "error"},

@@ -225,7 +225,9 @@ TEST_F(GateTest, WhoMayCallWhat) {
                                                      {"SetHold", "admin"},
                                                      {"ReleaseHold", "admin"},
                                                      {"ListHolds", "auditor"},
-                                                     {"SetRetention", "admin"}};
+                                                     {"SetRetention", "admin"},
+
+                                                     {"AddCosignatures", "auditor"}};
   ASSERT_EQ(needed.size(), MethodRules().size());
   for (const auto& [method, role_needed] : needed) {
     for (const auto& [role, key] : keys_) {

@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "server/admin_service.h"
+#include "server/audit_service.h"
+#include "server/checkpointer.h"
 #include "server/collection_service.h"
 #include "server/conversion.h"
 #include "server/grpc_server.h"
@@ -29,6 +31,7 @@ class WireServer {
     uint32_t executor_threads = 2;
     size_t executor_queue = 64;
     JoinOptions joining;
+    ReceiptLog::Options receipt_log;
   };
 
   WireServer() : WireServer(Options()) {}
@@ -42,15 +45,22 @@ class WireServer {
     RecoveryReport report;
     engine_ = Engine::Open(options.engine, &report).value();
     executor_ = std::make_unique<Executor>(options.executor_threads, options.executor_queue);
+    Checkpointer::Options signing;
+    signing.data_directory = options.engine.data_directory;
+    checkpointer_ = Checkpointer::Open(engine_.get(), signing).value();
+    receipt_log_ = std::make_unique<ReceiptLog>(engine_.get(), options.receipt_log);
     memory_ =
-        std::make_unique<MemoryService>(engine_.get(), &gate_, executor_.get(), options.joining);
+        std::make_unique<MemoryService>(engine_.get(), &gate_, executor_.get(), checkpointer_.get(),
+                                        receipt_log_.get(), options.joining);
     collections_ = std::make_unique<CollectionService>(engine_.get(), &gate_, executor_.get());
     admin_ = std::make_unique<AdminService>(engine_.get(), &gate_, executor_.get());
+    audit_ =
+        std::make_unique<AuditService>(engine_.get(), &gate_, executor_.get(), checkpointer_.get());
     GrpcServer::Options server;
     server.listen = {"127.0.0.1", 0};
     server.credentials = grpc::InsecureServerCredentials();
     server.memory_bytes_max = uint64_t{1} << 30;
-    server.services = {memory_.get(), collections_.get(), admin_.get()};
+    server.services = {memory_.get(), collections_.get(), admin_.get(), audit_.get()};
     server_ = GrpcServer::Start(server).value();
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
@@ -62,17 +72,21 @@ class WireServer {
     memory = v1::MemoryService::NewStub(channel_);
     collections = v1::CollectionService::NewStub(channel_);
     admin = v1::AdminService::NewStub(channel_);
+    audit = v1::AuditService::NewStub(channel_);
   }
 
   ~WireServer() {
     server_->Shutdown(std::chrono::milliseconds(0), nullptr);
     executor_.reset();
+    receipt_log_.reset();
+    checkpointer_.reset();
     engine_.reset();
     std::filesystem::remove_all(directory_);
   }
 
   Engine& engine() { return *engine_; }
   Executor& executor() { return *executor_; }
+  Checkpointer& checkpointer() { return *checkpointer_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
   // Calls `method` of `stub` with a deadline.
@@ -129,16 +143,20 @@ class WireServer {
   std::unique_ptr<v1::MemoryService::StubInterface> memory;
   std::unique_ptr<v1::CollectionService::StubInterface> collections;
   std::unique_ptr<v1::AdminService::StubInterface> admin;
+  std::unique_ptr<v1::AuditService::StubInterface> audit;
 
  private:
   std::filesystem::path directory_;
   int next_id_ = 0;
   std::unique_ptr<Engine> engine_;
   Gate gate_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  std::unique_ptr<ReceiptLog> receipt_log_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<MemoryService> memory_;
   std::unique_ptr<CollectionService> collections_;
   std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<AuditService> audit_;
   std::unique_ptr<GrpcServer> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };

@@ -256,18 +256,19 @@ def to_query(
 def search(
     session: Session, collection: str, vector: Any, k: int, filter: Any,
     threshold: Optional[float], distance_raw_max: Optional[int], parts: Selector,
-    min_index: Optional[int], at_index: Point, explain: bool,
+    min_index: Optional[int], at_index: Point, explain: bool, receipt: bool,
 ) -> Call[model.SearchResult]:  # fmt: skip
     query = to_query(to_vector(vector), k, to_filter(filter), threshold, distance_raw_max)
     request = memory_service_pb2.SearchRequest(
-        collection=collection, query=query, selector=parts, explain=bool(explain)
+        collection=collection, query=query, selector=parts, explain=bool(explain),
+        receipt=bool(receipt),
     )
     set_read(session, request, min_index, at_index)
 
     def parse(reply: Any) -> model.SearchResult:
         return model.SearchResult(
             hits_result(reply.hits, parts), reply.algorithm, position_result(reply.position),
-            explanation_result(reply),
+            explanation_result(reply), reply.receipt or None,
         )  # fmt: skip
 
     return Call("memory", "Search", request, parse)
@@ -296,17 +297,19 @@ def batch_queries(
 
 def batch_search(
     session: Session, collection: str, queries: List[Any], k: int, parts: Selector,
-    min_index: Optional[int], at_index: Point, explain: bool,
+    min_index: Optional[int], at_index: Point, explain: bool, receipt: bool,
 ) -> Call[model.BatchSearchResult]:  # fmt: skip
     request = memory_service_pb2.BatchSearchRequest(
-        collection=collection, queries=queries, selector=parts, explain=bool(explain)
+        collection=collection, queries=queries, selector=parts, explain=bool(explain),
+        receipt=bool(receipt),
     )
     set_read(session, request, min_index, at_index)
 
     def parse(reply: Any) -> model.BatchSearchResult:
         results = [
             model.SearchResult(hits_result(result.hits, parts), reply.algorithm,
-                               explanation=explanation_result(result))
+                               explanation=explanation_result(result),
+                               receipt=result.receipt or None)
             for result in reply.results
         ]  # fmt: skip
         return model.BatchSearchResult(

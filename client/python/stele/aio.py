@@ -333,13 +333,14 @@ class AsyncClient(Erasing, AsyncHistory):
         min_index: Optional[int] = None,
         at_index: Optional[int] = None, at_time: Optional[When] = None,
         explain: bool = False,
+        receipt: bool = False,
         timeout: Optional[float] = None,
     ) -> model.SearchResult:
         """The exact k nearest records, ordered by (distance_raw, id); see Client.search."""
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.search(
             self._session, collection, vector, k, filter, threshold, distance_raw_max, selector,
-            min_index, read_point(at_index, at_time), explain,
+            min_index, read_point(at_index, at_time), explain, receipt,
         )  # fmt: skip
         return await self._call(call, timeout)
 
@@ -358,6 +359,7 @@ class AsyncClient(Erasing, AsyncHistory):
         min_index: Optional[int] = None,
         at_index: Optional[int] = None, at_time: Optional[When] = None,
         explain: bool = False,
+        receipt: bool = False,
         timeout: Optional[float] = None,
     ) -> model.BatchSearchResult:
         """`search` for many vectors, shape [n, d], all answered on one state."""
@@ -372,7 +374,7 @@ class AsyncClient(Erasing, AsyncHistory):
             queries = groups.pop(0)
             at = point if result is None else result.position.log_index
             call = _requests.batch_search(
-                self._session, collection, queries, k, selector, min_index, at, explain
+                self._session, collection, queries, k, selector, min_index, at, explain, receipt
             )
             try:
                 part = await self._call(call, timeout)

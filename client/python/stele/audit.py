@@ -145,6 +145,13 @@ class Audit(Comparisons):
 
         return self._run("GetLogConsistencyProof", request, parse, min_index, timeout)
 
+    def add_cosignatures(self, note: str, *, timeout: Optional[float] = None) -> Any:
+        """Hands in a checkpoint with cosignatures of witnesses (c2sp.org/tlog-cosignature); gives the Checkpoint with
+        all that the server keeps for it. Raises InvalidArgument."""
+        request = audit_service_pb2.AddCosignaturesRequest(note=note)
+        return self._call(Call("audit", "AddCosignatures", request, lambda reply: _checkpoint(reply.checkpoint)),
+                          timeout)  # fmt: skip
+
     def prove_record(self, collection: str, id: str, *, commitment_only: bool = False,
                      min_index: Optional[int] = None, timeout: Optional[float] = None) -> Any:  # fmt: skip
         """The RecordProof of a record, with its content unless commitment_only, or of its absence."""

@@ -362,19 +362,21 @@ class Client(Erasing, History):
         with_document: bool = False,
         min_index: Optional[int] = None,
         at_index: Optional[int] = None, at_time: Optional[When] = None,
-        explain: bool = False, timeout: Optional[float] = None,
+        explain: bool = False, receipt: bool = False, timeout: Optional[float] = None,
     ) -> model.SearchResult:
         """The exact k nearest records, ordered by (distance_raw, id).
 
         vector: shape [d]. threshold: inclusive bound on the score (L2: at most; DOT, COSINE: at
         least); distance_raw_max: the same on the raw distance. Both act before k. explain: tell in
-        the result's `explanation` how it was found.
+        the result's `explanation` how it was found. receipt: give in the result's `receipt` what was
+        asked and answered, signed by the server; save it as it is, and check it with `stele audit
+        verify` or stele_verify.py.
         Raises NotFound, InvalidArgument, OutOfRange (at_index before the kept history).
         """
         selector = _requests.selector(with_vector, with_attributes, with_document)
         call = _requests.search(
             self._session, collection, vector, k, filter, threshold, distance_raw_max, selector,
-            min_index, read_point(at_index, at_time), explain,
+            min_index, read_point(at_index, at_time), explain, receipt,
         )  # fmt: skip
         return self._call(call, timeout)
 
@@ -392,7 +394,7 @@ class Client(Erasing, History):
         with_document: bool = False,
         min_index: Optional[int] = None,
         at_index: Optional[int] = None, at_time: Optional[When] = None,
-        explain: bool = False, timeout: Optional[float] = None,
+        explain: bool = False, receipt: bool = False, timeout: Optional[float] = None,
     ) -> model.BatchSearchResult:
         """`search` for many vectors, shape [n, d], all answered on one state.
 
@@ -410,7 +412,7 @@ class Client(Erasing, History):
             queries = groups.pop(0)
             at = point if result is None else result.position.log_index
             call = _requests.batch_search(
-                self._session, collection, queries, k, selector, min_index, at, explain
+                self._session, collection, queries, k, selector, min_index, at, explain, receipt
             )
             try:
                 part = self._call(call, timeout)

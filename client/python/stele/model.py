@@ -357,12 +357,14 @@ class SearchResult(Sequence[Hit]):
     """The hits of one query as a sequence, nearest first; position is None inside a batch.
 
     explanation: where the search was asked with explain=True, and the server is able to.
+    receipt: the signed receipt, to be saved as it is, where it was asked with receipt=True.
     """
 
     hits: List[Hit]
     algorithm: str = ""
     position: Optional[Position] = None
     explanation: Optional[SearchExplanation] = None
+    receipt: Optional[str] = None
 
     def __len__(self) -> int:
         return len(self.hits)

@@ -212,8 +212,7 @@ int Main(int argc, char** argv) {
   data.dimension = static_cast<uint32_t>(std::strtoul(argv[3], nullptr, 10));
   const auto threads = static_cast<uint32_t>(std::strtoul(argv[4], nullptr, 10));
   const bool named = argc > 5 && std::string_view(argv[5]) != "auto";
-  const index::Kernels* kernels =
-      named ? server::KernelsByName(argv[5]) : &server::BestKernels();
+  const index::Kernels* kernels = named ? server::KernelsByName(argv[5]) : &server::BestKernels();
   if (kernels == nullptr || !Load(argv[1], &data)) return 1;
   index::StateMachine machine;
   const bool filters = argc > 6 && std::string_view(argv[6]) == "filters";

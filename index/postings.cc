@@ -188,22 +188,17 @@ std::optional<uint64_t> Postings::EstimateRows(const Filter& filter) const {
   return std::nullopt;
 }
 
-void Postings::Collect(const Filter& filter, std::vector<uint64_t>* masks) const {
+void Postings::Collect(const Filter& filter, std::vector<const SlotList*>* lists) const {
   if (filter.kind == Filter::Kind::kCondition) {
     const std::optional<std::vector<std::string>> terms = TermsOf(filter);
     if (!terms.has_value()) return;
     for (const std::string& term : *terms) {
-      const SlotList* slots = Find(term);
-      if (slots == nullptr) continue;
-      slots->ForEach([&](Slot slot) {
-        const auto number = static_cast<uint32_t>(slot);
-        if (number / 64 < masks->size()) (*masks)[number / 64] |= uint64_t{1} << number % 64;
-      });
+      if (const SlotList* slots = Find(term); slots != nullptr) lists->push_back(slots);
     }
     return;
   }
   if (filter.kind == Filter::Kind::kAnyOf) {
-    for (const Filter& part : filter.parts) Collect(part, masks);
+    for (const Filter& part : filter.parts) Collect(part, lists);
     return;
   }
   // All of: every part holds, so those of the smallest one are enough.
@@ -215,12 +210,15 @@ void Postings::Collect(const Filter& filter, std::vector<uint64_t>* masks) const
     smallest = &part;
     least = *rows;
   }
-  if (smallest != nullptr) Collect(*smallest, masks);
+  if (smallest != nullptr) Collect(*smallest, lists);
 }
 
 std::vector<uint64_t> Postings::Candidates(const Filter& filter, uint32_t block_count) const {
   std::vector<uint64_t> masks(block_count);
-  Collect(filter, &masks);
+  ForEachSlot(filter, [&masks](Slot slot) {
+    const auto number = static_cast<uint32_t>(slot);
+    if (number / 64 < masks.size()) masks[number / 64] |= uint64_t{1} << number % 64;
+  });
   return masks;
 }
 

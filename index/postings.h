@@ -92,7 +92,15 @@ class Postings {
 
   // How many slots `filter` can match at most, if the postings can tell. Not exact.
   std::optional<uint64_t> EstimateRows(const Filter& filter) const;
-  // Those slots, as a bit mask for each block of 64; slots beyond the blocks are left out.
+  // visit(slot) for each of them, in no order, some perhaps more than once.
+  // REQUIRES: EstimateRows(filter) has a value.
+  template <typename Visit>
+  void ForEachSlot(const Filter& filter, Visit&& visit) const {
+    std::vector<const SlotList*> lists;
+    Collect(filter, &lists);
+    for (const SlotList* slots : lists) slots->ForEach(visit);
+  }
+  // The same as a bit mask for each block of 64; slots beyond the blocks are left out.
   // REQUIRES: EstimateRows(filter) has a value.
   std::vector<uint64_t> Candidates(const Filter& filter, uint32_t block_count) const;
   size_t memory_bytes() const;
@@ -105,7 +113,7 @@ class Postings {
 
  private:
   const SlotList* Find(const std::string& term) const;
-  void Collect(const Filter& filter, std::vector<uint64_t>* masks) const;
+  void Collect(const Filter& filter, std::vector<const SlotList*>* lists) const;
 
   TermMap terms_;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "index/candidates.h"
 #include "index/codec.h"
 #include "index/record.h"
 #include "server/errors.h"
@@ -122,11 +123,12 @@ absl::Status ListPlan::Run(const Engine& engine, const Stopped& stopped,
   RecordFiller filler(view, **collection, request_->selector(), kReplyBytesMax);
   uint32_t rows = 0;
   uint32_t returned = 0;
-  for (const index::RecordNode* node = (*collection)->records().Seek(page->last.value_or(""));
-       node != nullptr; node = node->Next()) {
+  index::CandidateRecords records(**collection, view.n(), filter_.has_value() ? &*filter_ : nullptr,
+                                  page->last.value_or(""));
+  while (records.Advance()) {
     if (++rows % kRowsPerCheck == 0 && stopped()) return absl::CancelledError();
-    const index::RecordVersion* version = index::FindVisible(node->payload.newest.Get(), view.n());
-    if (version == nullptr || node->key() == page->last || !Matches(filter_, *version)) continue;
+    const index::RecordVersion* version = records.version();
+    if (version == nullptr || version->id() == page->last || !Matches(filter_, *version)) continue;
     // Only now: a page that is full and has nothing behind it is the last.
     if (response->records_size() == page_size_ || filler.bytes() >= kPageBytes) {
       response->set_next_page_token(
@@ -169,12 +171,10 @@ absl::Status CountPlan::Run(const Engine& engine, const Stopped& stopped,
     count = collection->StatsAt(view.n()).record_count;
   } else {
     uint32_t rows = 0;
-    for (const index::RecordNode* node = collection->records().First(); node != nullptr;
-         node = node->Next()) {
+    index::CandidateRecords records(*collection, view.n(), &*filter_);
+    while (records.Advance()) {
       if (++rows % kRowsPerCheck == 0 && stopped()) return absl::CancelledError();
-      const index::RecordVersion* version =
-          index::FindVisible(node->payload.newest.Get(), view.n());
-      if (version != nullptr && Matches(filter_, *version)) ++count;
+      if (records.version() != nullptr && Matches(filter_, *records.version())) ++count;
     }
   }
   response->set_count(count);

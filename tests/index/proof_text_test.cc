@@ -123,7 +123,9 @@ void ExpectOneForm(const std::string& bytes, Parse parse, Encode encode) {
 
 TEST(Texts, HaveOneForm) {
   const std::string note = EncodeNote(TestNote());
-  ExpectOneForm(note, ParseNote, EncodeNote);
+  ExpectOneForm(
+      note, [](std::string_view bytes, std::string* error) { return ParseNote(bytes, error); },
+      EncodeNote);
   ExpectOneForm(TestNote().text, ParseCheckpoint, EncodeCheckpoint);
   ExpectOneForm(EncodeInclusionText({"commit record", 73894, {TestHash(3), TestHash(4)}, note}),
                 ParseInclusionText, EncodeInclusionText);

@@ -297,7 +297,7 @@ TEST(RecordProofText, IsTheseLines) {
   proof.rules_version = 1;
   proof.config = CollectionConfig{2, Metric::kCosine, ""};
   proof.commitment = Hash{1};
-  proof.content = RecordContent{std::string("\1\0\0\0\2\0\0\0", 8), "", Hash{2}};
+  proof.content = RecordContent{std::string("\1\0\0\0\2\0\0\0", 8), "", Hash{2}, {}};
   proof.record_path.end = SparseProof::End::kKey;
   proof.record_path.siblings = {Hash{3}, kZeroHash};
   proof.collection_path.end = SparseProof::End::kOtherKey;

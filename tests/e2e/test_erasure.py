@@ -189,7 +189,7 @@ def test_the_command_line_erases(server):
         address = ("--address", server.address)
         assert cli("erase", "people", "c", *address).returncode == 2, "it wants to be confirmed"
         assert client.count("people") == 3
-        done = cli("erase", "people", "--filter", '{"n": 1}', "--yes", *address)
+        done = cli("erase", "people", "--filter", '{"attribute": "n", "equals": 1}', "--yes", *address)
         assert done.returncode == 0 and "erased 2 records" in done.stdout, done.stderr
         done = cli("erase", "people", "c", "--yes", "--json", *address)
         assert done.returncode == 0 and '"erased_count": 1' in done.stdout, done.stderr

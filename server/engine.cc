@@ -71,7 +71,7 @@ int64_t Engine::Impl::ClockMicros() const {
 Engine::Engine(EngineOptions options) : options_(std::move(options)), impl_(new Impl) {
   impl_->engine = this;
   kernels_ = options_.kernels != nullptr ? options_.kernels : &BestKernels();
-  options_.history_entries = std::min<uint64_t>(options_.history_entries, index::kDedupEntries / 2);
+  options_.history_entries = std::min(options_.history_entries, index::kHistoryEntriesMax);
   options_.snapshots_kept = std::max(options_.snapshots_kept, 1u);
 }
 

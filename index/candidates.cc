@@ -1,24 +1,13 @@
 #include "index/candidates.h"
 
 #include <algorithm>
-#include <bit>
-#include <optional>
 
 namespace stele::index {
-namespace {
-
-// Postings that may name more than one row in so many are not worth sorting what they name.
-constexpr uint64_t kNarrowsFrom = 8;
-
-}  // namespace
-
 CandidateRecords::CandidateRecords(const Collection& collection, LogIndex n, const Filter* filter,
                                    std::string_view from)
     : collection_(collection), n_(n) {
   const uint64_t slots = uint64_t{collection.vectors().block_count()} * kBlockRows;
-  const std::optional<uint64_t> rows =
-      filter != nullptr ? collection.postings().EstimateRows(*filter) : std::nullopt;
-  narrowed_ = rows.has_value() && *rows <= slots / kNarrowsFrom;
+  narrowed_ = collection.postings().Narrows(filter, slots);
   if (narrowed_) {
     Collect(*filter, from);
   } else {

@@ -30,6 +30,10 @@ OperationKind FormOf(const Operation& operation) {
   }
 }
 
+OperationKind FormOf(uint8_t first_byte) {
+  return static_cast<OperationKind>(first_byte & (kErasedBit - 1));
+}
+
 // The other way: what an Operation calls the form, and whether it is salted.
 OperationKind KindOf(OperationKind form, bool* salted) {
   *salted = true;
@@ -48,10 +52,6 @@ OperationKind KindOf(OperationKind form, bool* salted) {
       *salted = false;
       return form == OperationKind::kCreateWithOptions ? OperationKind::kCreateCollection : form;
   }
-}
-
-bool IsByFilter(OperationKind kind) {
-  return kind == OperationKind::kDeleteByFilter || kind == OperationKind::kEraseByFilter;
 }
 
 // Kind, collection and, for record operations, precondition and id, for those by filter the limit:
@@ -183,8 +183,7 @@ void DecodeContent(Decoder& decoder, OperationKind form, Operation* operation) {
 
 bool NamesCollection(OperationKind kind) {
   return (kind >= OperationKind::kUpsert && kind <= OperationKind::kDropCollection) ||
-         kind == OperationKind::kErase || kind == OperationKind::kEraseByFilter ||
-         kind == OperationKind::kSetHold || kind == OperationKind::kReleaseHold;
+         Erases(kind) || kind == OperationKind::kSetHold || kind == OperationKind::kReleaseHold;
 }
 
 void EncodeContent(const Operation& operation, Encoder& encoder) {
@@ -273,9 +272,21 @@ bool IsRecordKind(OperationKind kind) {
          kind == OperationKind::kErase;
 }
 
+bool IsWholeRecord(OperationKind kind) {
+  return kind == OperationKind::kUpsert || kind == OperationKind::kInsert;
+}
+
+bool IsByFilter(OperationKind kind) {
+  return kind == OperationKind::kDeleteByFilter || kind == OperationKind::kEraseByFilter;
+}
+
+bool Erases(OperationKind kind) {
+  return kind == OperationKind::kErase || kind == OperationKind::kEraseByFilter;
+}
+
 bool TakesSalt(OperationKind kind) {
-  return kind == OperationKind::kUpsert || kind == OperationKind::kInsert ||
-         kind == OperationKind::kUpdateAttributes || kind == OperationKind::kDeleteByFilter;
+  return IsWholeRecord(kind) || kind == OperationKind::kUpdateAttributes ||
+         kind == OperationKind::kDeleteByFilter;
 }
 
 std::string EncodeOperation(const Operation& operation) {
@@ -296,7 +307,7 @@ std::optional<Operation> DecodeOperation(std::string_view bytes) {
   Operation operation;
   const uint8_t first = decoder.U8();
   operation.erased = (first & kErasedBit) != 0;
-  const auto form = static_cast<OperationKind>(first & (kErasedBit - 1));
+  const OperationKind form = FormOf(first);
   operation.kind = KindOf(form, &operation.salted);
   DecodeFields(decoder, form, &operation);
   AttributeMap attributes;
@@ -307,11 +318,13 @@ std::optional<Operation> DecodeOperation(std::string_view bytes) {
   return operation;
 }
 
-namespace {
-
-bool IsWholeRecord(OperationKind kind) {
-  return kind == OperationKind::kUpsert || kind == OperationKind::kInsert;
+bool IsSalted(std::string_view bytes) {
+  bool salted = false;
+  if (!bytes.empty()) KindOf(FormOf(static_cast<uint8_t>(bytes.front())), &salted);
+  return salted;
 }
+
+namespace {
 
 // Stands for the content in the item's commitment: of an upsert the commitment of its record, so
 // that content is hashed once.

@@ -97,11 +97,19 @@ struct Operation {
 
 // Kinds 1 to 4 and kErase: they name one record, and may share a command.
 bool IsRecordKind(OperationKind kind);
+// kUpsert, kInsert: they bring all that a record is.
+bool IsWholeRecord(OperationKind kind);
+// kDeleteByFilter, kEraseByFilter.
+bool IsByFilter(OperationKind kind);
+// kErase, kEraseByFilter.
+bool Erases(OperationKind kind);
 // Kinds that are salted exactly where the collection is erasable.
 bool TakesSalt(OperationKind kind);
 
 std::string EncodeOperation(const Operation& operation);
 std::optional<Operation> DecodeOperation(std::string_view bytes);
+// Whether the bytes are those of a salted operation, with its content or without: the first tells.
+bool IsSalted(std::string_view bytes);
 // The same operation without its content. REQUIRES: salted.
 Operation WithoutContent(const Operation& operation);
 

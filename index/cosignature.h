@@ -18,11 +18,7 @@ namespace stele::index {
 KeyId WitnessKeyId(std::string_view name, const PublicKey& key);
 
 // As a VerifierKey, but of a witness: NAME+HEX KEY ID+BASE64 of 0x04 and the public key.
-struct WitnessKey {
-  std::string name;
-  KeyId key_id{};
-  PublicKey public_key{};
-};
+struct WitnessKey : NoteKey {};
 WitnessKey MakeWitnessKey(std::string_view name, const PublicKey& key);
 std::string EncodeWitnessKey(const WitnessKey& key);
 std::optional<WitnessKey> ParseWitnessKey(std::string_view text, std::string* error);

@@ -5,8 +5,6 @@
 namespace stele::index {
 namespace {
 
-std::string Base64(const Hash& hash) { return EncodeBase64(AsBytes(hash)); }
-
 bool ParseNumber(LineParser& lines, std::string_view word, uint64_t* number) {
   const auto field = lines.Field(word);
   if (!field.has_value()) return false;

@@ -13,6 +13,8 @@ constexpr size_t kElementsMax = 64;
 constexpr std::string_view kLongList = "long list";
 // A list is written anew when it has so many dead entries, and as many of them as living ones.
 constexpr size_t kRemovedMin = 32;
+// Of postings that may name more than one slot in so many, looking at what they name does not pay.
+constexpr uint64_t kNarrowsFrom = 8;
 
 // Equal values have equal terms, whatever their types; collisions do no harm.
 std::string TermOf(std::string_view attribute, std::string_view kind, ValueView value) {
@@ -186,6 +188,12 @@ std::optional<uint64_t> Postings::EstimateRows(const Filter& filter) const {
       return std::nullopt;
   }
   return std::nullopt;
+}
+
+bool Postings::Narrows(const Filter* filter, uint64_t slot_count) const {
+  if (filter == nullptr) return false;
+  const std::optional<uint64_t> rows = EstimateRows(*filter);
+  return rows.has_value() && *rows <= slot_count / kNarrowsFrom;
 }
 
 void Postings::Collect(const Filter& filter, std::vector<const SlotList*>* lists) const {

@@ -92,6 +92,9 @@ class Postings {
 
   // How many slots `filter` can match at most, if the postings can tell. Not exact.
   std::optional<uint64_t> EstimateRows(const Filter& filter) const;
+  // Whether `filter`, which may be null, can match so few of `slot_count` slots that it pays to
+  // look only at those that the postings name.
+  bool Narrows(const Filter* filter, uint64_t slot_count) const;
   // visit(slot) for each of them, in no order, some perhaps more than once.
   // REQUIRES: EstimateRows(filter) has a value.
   template <typename Visit>

@@ -10,12 +10,11 @@ namespace {
 
 constexpr std::string_view kBase64 =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr std::string_view kHex = "0123456789abcdef";
 // An em dash and a space begin a signature line.
 constexpr std::string_view kDash = "\xe2\x80\x94 ";
 constexpr size_t kNameBytesMax = 256;
 constexpr size_t kSignaturesMax = 64;
-constexpr uint8_t kEd25519 = 1;
+constexpr std::string_view kEd25519 = "\x01";
 
 std::string_view Bytes(const PublicKey& key) {
   return {reinterpret_cast<const char*>(key.data()), key.size()};
@@ -23,7 +22,7 @@ std::string_view Bytes(const PublicKey& key) {
 
 std::string EncodeHashLines(const std::vector<Hash>& hashes) {
   std::string text;
-  for (const Hash& hash : hashes) text.append(EncodeBase64(AsBytes(hash))).append("\n");
+  for (const Hash& hash : hashes) text.append(Base64(hash)).append("\n");
   return text;
 }
 
@@ -156,7 +155,7 @@ std::optional<std::vector<Hash>> LineParser::Hashes(size_t count_max) {
 
 std::string EncodeCheckpoint(const Checkpoint& checkpoint) {
   return Join({checkpoint.origin, "\n", std::to_string(checkpoint.size), "\n",
-               EncodeBase64(AsBytes(checkpoint.root)), "\n"});
+               Base64(checkpoint.root), "\n"});
 }
 
 std::optional<Checkpoint> ParseCheckpoint(std::string_view text, std::string* error) {
@@ -229,47 +228,61 @@ std::optional<SignedNote> ParseNote(std::string_view bytes, std::string* error, 
   return ParseLines<SignedNote>(bytes, error, parse);
 }
 
-KeyId NoteKeyId(std::string_view name, const PublicKey& key) {
-  const Hash hash = Hasher().Bytes(name).U8('\n').U8(kEd25519).Bytes(Bytes(key)).Finish();
+KeyId HashKeyId(std::string_view name, std::string_view type, const PublicKey& key) {
+  const Hash hash = Hasher().Bytes(name).U8('\n').Bytes(type).Bytes(Bytes(key)).Finish();
   KeyId id;
   std::copy_n(hash.begin(), id.size(), id.begin());
   return id;
 }
 
-VerifierKey MakeVerifierKey(std::string_view name, const PublicKey& key) {
-  return {std::string(name), NoteKeyId(name, key), key};
-}
-
-std::string EncodeVerifierKey(const VerifierKey& key) {
-  std::string text = Join({key.name, "+"});
+std::string EncodeKey(std::string_view type, const NoteKey& key) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string id;
   for (const uint8_t byte : key.key_id) {
-    text += kHex[byte >> 4];
-    text += kHex[byte & 15];
+    id += kDigits[byte >> 4];
+    id += kDigits[byte & 15];
   }
-  std::string blob(1, static_cast<char>(kEd25519));
-  blob += Bytes(key.public_key);
-  return Join({text, "+", EncodeBase64(blob)});
+  return Join({key.name, "+", id, "+", EncodeBase64(Join({type, Bytes(key.public_key)}))});
 }
 
-std::optional<VerifierKey> ParseVerifierKey(std::string_view text, std::string* error) {
-  *error = "a verifier key is NAME+KEY ID+BASE64, as GetServerInfo gives it";
+std::optional<NoteKey> ParseKey(std::string_view type, std::string_view noun, std::string_view form,
+                                std::string_view text, std::string* error) {
+  *error = Join({"a ", noun, " is NAME+KEY ID+BASE64", form});
   const size_t first = text.find('+');
   if (first == std::string_view::npos) return std::nullopt;
   const size_t second = text.find('+', first + 1);
   if (second == std::string_view::npos) return std::nullopt;
   const std::optional<std::string> blob = DecodeBase64(text.substr(second + 1));
-  if (!blob.has_value() || blob->size() != 1 + sizeof(PublicKey) || (*blob)[0] != kEd25519) {
+  if (!blob.has_value() || blob->size() != type.size() + sizeof(PublicKey) ||
+      !blob->starts_with(type)) {
     return std::nullopt;
   }
-  PublicKey key;
-  std::copy(blob->begin() + 1, blob->end(), key.begin());
-  const VerifierKey made = MakeVerifierKey(text.substr(0, first), key);
-  if (!IsNoteName(made.name)) return std::nullopt;
-  if (EncodeVerifierKey(made) != text) {
-    *error = "the key id of the verifier key does not fit its name and key";
+  NoteKey key;
+  key.name = std::string(text.substr(0, first));
+  std::copy(blob->end() - sizeof(PublicKey), blob->end(), key.public_key.begin());
+  key.key_id = HashKeyId(key.name, type, key.public_key);
+  if (!IsNoteName(key.name)) return std::nullopt;
+  if (EncodeKey(type, key) != text) {
+    *error = Join({"the key id of the ", noun, " does not fit its name and key"});
     return std::nullopt;
   }
-  return made;
+  return key;
+}
+
+KeyId NoteKeyId(std::string_view name, const PublicKey& key) {
+  return HashKeyId(name, kEd25519, key);
+}
+
+VerifierKey MakeVerifierKey(std::string_view name, const PublicKey& key) {
+  return {{std::string(name), NoteKeyId(name, key), key}};
+}
+
+std::string EncodeVerifierKey(const VerifierKey& key) { return EncodeKey(kEd25519, key); }
+
+std::optional<VerifierKey> ParseVerifierKey(std::string_view text, std::string* error) {
+  auto key = ParseKey(kEd25519, "verifier key", ", as GetServerInfo gives it", text, error);
+  if (!key.has_value()) return std::nullopt;
+  return VerifierKey{*std::move(key)};
 }
 
 std::string EncodeInclusionText(const InclusionText& proof) {

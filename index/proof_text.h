@@ -56,12 +56,14 @@ using PublicKey = std::array<uint8_t, 32>;
 // The first 4 bytes of SHA-256(name, 0x0a, 0x01, public key): Ed25519, for logs.
 KeyId NoteKeyId(std::string_view name, const PublicKey& key);
 
-// A key that somebody trusts: NAME+HEX KEY ID+BASE64 of 0x01 and the public key.
-struct VerifierKey {
+// A key that somebody trusts.
+struct NoteKey {
   std::string name;
   KeyId key_id{};
   PublicKey public_key{};
 };
+// Of a log: NAME+HEX KEY ID+BASE64 of 0x01 and the public key.
+struct VerifierKey : NoteKey {};
 VerifierKey MakeVerifierKey(std::string_view name, const PublicKey& key);
 std::string EncodeVerifierKey(const VerifierKey& key);
 

@@ -19,6 +19,11 @@ void Wipe(char* bytes, size_t size) {
 
 }  // namespace
 
+std::optional<Hash> PartOf(const DocumentRef* document) {
+  if (document == nullptr) return std::nullopt;
+  return document->part;
+}
+
 RecordVersion* RecordVersion::Make(LogIndex born, const RecordNode* record, Slot slot,
                                    std::string_view attributes, const DocumentRef* document,
                                    const Salt* salt) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "index/cell.h"
@@ -29,6 +30,8 @@ struct DocumentRef {
   uint32_t size_bytes = 0;
   Hash part{};  // DocumentPart
 };
+// As commitments take it; nothing where `document` is null.
+std::optional<Hash> PartOf(const DocumentRef* document);
 
 // The slot of a version without a vector.
 inline constexpr Slot kNoSlot{0xffffffff};

@@ -11,8 +11,6 @@ namespace {
 
 constexpr size_t kSiblingsMax = 256;
 
-std::string Base64(const Hash& hash) { return EncodeBase64(AsBytes(hash)); }
-
 std::string EncodePath(std::string_view word, const SparseProof& path) {
   std::string text;
   switch (path.end) {

@@ -15,8 +15,6 @@ constexpr int kPaysBelow = 32;
 // So many blocks are then computed without it, before it is tried again.
 constexpr uint32_t kBlocksWithout = 15;
 constexpr uint32_t kStretchBlocks = 32;
-// Postings that may name more than one row in so many do not narrow a search enough to pay.
-constexpr uint64_t kNarrowsFrom = 8;
 // Fewer queries than this do not make up for laying out a tile.
 constexpr size_t kTileQueriesMin = 4;
 // Of a row, read for its 4-bit bound.
@@ -106,6 +104,12 @@ void CheckBounds(const VectorBlock& block, uint64_t rows, const CodedQuery& quer
 
 }  // namespace
 
+int64_t RawDistance(Metric metric, std::span<const int32_t> a, std::span<const int32_t> b) {
+  const auto dimension = static_cast<uint32_t>(a.size());
+  if (metric == Metric::kDot) return -ScalarKernels().dot(a.data(), b.data(), dimension);
+  return ScalarKernels().squared_l2(a.data(), b.data(), dimension);
+}
+
 bool Precedes(const SearchHit& a, const SearchHit& b) {
   if (a.distance != b.distance) return a.distance < b.distance;
   return a.version->id() < b.version->id();
@@ -186,9 +190,7 @@ void SearchScan::FindCandidates() {
   bool all = true;
   for (size_t query = 0; query < queries_.size(); ++query) {
     const Filter* filter = queries_[query].filter;
-    const std::optional<uint64_t> rows =
-        filter != nullptr ? postings.EstimateRows(*filter) : std::nullopt;
-    if (rows.has_value() && *rows <= uint64_t{block_count_} * kBlockRows / kNarrowsFrom) {
+    if (postings.Narrows(filter, uint64_t{block_count_} * kBlockRows)) {
       candidates_[query] = postings.Candidates(*filter, block_count_);
     } else {
       all = false;

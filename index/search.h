@@ -35,6 +35,9 @@ struct SearchQuery {
   std::optional<int64_t> distance_max;  // inclusive, raw
 };
 
+// Of two admitted vectors of one dimension; normalised under COSINE.
+int64_t RawDistance(Metric metric, std::span<const int32_t> a, std::span<const int32_t> b);
+
 // Raw distance, and the version that was visible; valid while the caller holds its log index.
 struct SearchHit {
   int64_t distance = 0;

@@ -11,9 +11,7 @@ namespace stele::index {
 namespace {
 
 // Of a key for texts of our own: c2sp.org/signed-note, "Signature types".
-constexpr uint8_t kOwnSignatureType = 0xff;
-
-std::string Base64(const Hash& hash) { return EncodeBase64(AsBytes(hash)); }
+constexpr std::string_view kOwnSignatureType = "\xff";
 
 // Without leading zeros and plus signs; zero has no minus.
 std::optional<int64_t> ParseSigned(std::string_view text) {
@@ -184,9 +182,8 @@ bool IsQueryVector(std::span<const int32_t> vector, Metric metric) {
 Hash VersionCommitment(const Collection& collection, const RecordVersion& version) {
   if (version.erased()) return version.commitment();
   const std::vector<int32_t> vector = collection.vectors().Row(version.slot());
-  std::optional<Hash> document;
-  if (version.document() != nullptr) document = version.document()->part;
-  return RecordCommitment({version.id(), vector, version.attributes(), document, version.salt()});
+  return RecordCommitment(
+      {version.id(), vector, version.attributes(), PartOf(version.document()), version.salt()});
 }
 
 SearchReceipt DescribeSearch(const Collection& collection, const SearchQuery& query,
@@ -264,16 +261,7 @@ std::optional<SearchReceipt> ParseSearchReceipt(std::string_view text, std::stri
 Hash ReceiptDigest(std::string_view text) { return Hasher(Label::kReceipt).Bytes(text).Finish(); }
 
 KeyId ReceiptKeyId(std::string_view name, const PublicKey& key) {
-  const Hash hash = Hasher()
-                        .Bytes(name)
-                        .U8('\n')
-                        .U8(kOwnSignatureType)
-                        .Bytes(kSearchReceiptHeader)
-                        .Bytes({reinterpret_cast<const char*>(key.data()), key.size()})
-                        .Finish();
-  KeyId id;
-  std::copy_n(hash.begin(), id.size(), id.begin());
-  return id;
+  return HashKeyId(name, Join({kOwnSignatureType, kSearchReceiptHeader}), key);
 }
 
 std::string EncodeSignedReceipt(const SignedReceipt& receipt) {

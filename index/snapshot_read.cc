@@ -147,9 +147,8 @@ bool SnapshotLoader::LoadRecord(Decoder& decoder, Collection* collection, std::s
     version = RecordVersion::MakeErased(record.version, node, commitment);
     ++state_->erased_records_;
   } else {
-    commitment = RecordCommitment(
-        {record.id, record.vector, record.attributes,
-         document != nullptr ? std::optional<Hash>(document->part) : std::nullopt, salt});
+    commitment =
+        RecordCommitment({record.id, record.vector, record.attributes, PartOf(document), salt});
     const Slot slot = collection->mutable_vectors().Add(record.vector);
     version = RecordVersion::Make(record.version, node, slot, record.attributes, document, salt);
     collection->mutable_postings().Add(*version, nullptr);

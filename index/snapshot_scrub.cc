@@ -28,10 +28,9 @@ bool ScrubCollection(std::string_view bytes, const ErasedKeys& keys, SectionWrit
         result->documents.push_back(*record.document);
         places->emplace(record.document->index, record.document->ordinal);
       }
-      std::optional<Hash> part;
-      if (record.document.has_value()) part = record.document->part;
-      record.commitment =
-          RecordCommitment({record.id, record.vector, record.attributes, part, &record.salt});
+      const DocumentRef* document = record.document.has_value() ? &*record.document : nullptr;
+      record.commitment = RecordCommitment(
+          {record.id, record.vector, record.attributes, PartOf(document), &record.salt});
       record.erased = true;
     }
     EncodeRecord(record, head->config.erasable, writer.encoder());

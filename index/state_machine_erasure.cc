@@ -74,10 +74,8 @@ void StateMachine::NoteErasure(LogIndex index, const Command& command, const Com
     return;
   }
   const bool erases =
-      std::any_of(command.operations.begin(), command.operations.end(), [](const auto& prepared) {
-        return prepared.operation.kind == OperationKind::kErase ||
-               prepared.operation.kind == OperationKind::kEraseByFilter;
-      });
+      std::any_of(command.operations.begin(), command.operations.end(),
+                  [](const auto& prepared) { return Erases(prepared.operation.kind); });
   if (!erases) return;
   pending_erasures_.push_back(index);
   newest_erasure_ = index;

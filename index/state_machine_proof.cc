@@ -33,7 +33,7 @@ RecordProof StateMachine::ProveRecord(std::string_view collection, std::string_v
   const std::vector<int32_t> vector = newest->vectors().Row(live->slot());
   content.vector = Encoder().Components(vector).Take();
   content.attributes = std::string(live->attributes());
-  if (live->document() != nullptr) content.document = live->document()->part;
+  content.document = PartOf(live->document());
   proof.commitment =
       RecordCommitment({id, vector, content.attributes, content.document, live->salt()});
   if (live->salt() != nullptr) content.salts = PartSalts(*live->salt(), content.attributes);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "index/candidates.h"
 #include "index/check.h"
 #include "index/normalized.h"
 #include "index/state_machine.h"
@@ -78,9 +79,7 @@ StateMachine::Rejection StateMachine::CheckOptions(const Operation& operation,
   if (TakesSalt(operation.kind) && operation.salted != config.erasable) {
     return {Outcome::kOptionsMismatch, 0};
   }
-  const bool erases =
-      operation.kind == OperationKind::kErase || operation.kind == OperationKind::kEraseByFilter;
-  if (erases && !config.erasable) return {Outcome::kNotErasable, 0};
+  if (Erases(operation.kind) && !config.erasable) return {Outcome::kNotErasable, 0};
   return {};
 }
 
@@ -208,8 +207,7 @@ RecordVersion* StateMachine::MakeVersion(LogIndex index, uint32_t ordinal,
         RecordVersion::Make(index, node, slot, plan.merged_attributes, document, salt);
     postings.Add(*version, plan.live);
     *commitment = RecordCommitment(
-        {operation.id, vectors.Row(slot), plan.merged_attributes,
-         document != nullptr ? std::optional<Hash>(document->part) : std::nullopt, salt});
+        {operation.id, vectors.Row(slot), plan.merged_attributes, PartOf(document), salt});
     return version;
   }
   const Slot slot = vectors.Add(operation.vector);
@@ -267,27 +265,29 @@ void StateMachine::DeleteByFilter(LogIndex index, const Operation& operation, Ap
   commit.outcome = CheckOptions(operation, collection->config()).outcome;
   if (commit.outcome != Outcome::kOk) return;
   bool unknown = false;
-  const bool erases = operation.kind == OperationKind::kEraseByFilter;
+  const bool erases = Erases(operation.kind);
   std::vector<std::pair<RecordVersion*, Hash>> matching;
-  for (RecordNode* node = collection->mutable_records().First(); node != nullptr;
-       node = node->Next()) {
-    RecordVersion* newest = node->payload.newest.Get();
-    if (newest->died.Get() != kNever) continue;
+  // No postings name what has been erased, and none are known of a filter that has been.
+  const bool named = !operation.erased && erased_records_ == 0;
+  CandidateRecords candidates(*collection, index, named ? &operation.filter : nullptr);
+  while (candidates.Advance()) {
+    if (candidates.version() == nullptr) continue;
+    const std::string_view id = candidates.version()->id();
     Hash key{};
-    if (logged_ != nullptr) key = RecordKey(operation.collection, node->key());
-    if (!MatchesFilter(operation, key, *newest, result, &unknown)) continue;
+    if (logged_ != nullptr) key = RecordKey(operation.collection, id);
+    if (!MatchesFilter(operation, key, *candidates.version(), result, &unknown)) continue;
     if (matching.size() == operation.limit) {
       commit.more = true;
       break;
     }
-    const Rejection held = erases ? CheckHolds(*collection, node->key()) : Rejection{};
+    const Rejection held = erases ? CheckHolds(*collection, id) : Rejection{};
     if (held.outcome != Outcome::kOk) {
       commit.outcome = held.outcome;
       commit.current = held.current;
       return;
     }
-    if (logged_ == nullptr) key = RecordKey(operation.collection, node->key());
-    matching.emplace_back(newest, key);
+    if (logged_ == nullptr) key = RecordKey(operation.collection, id);
+    matching.emplace_back(collection->mutable_records().Find(id)->payload.newest.Get(), key);
   }
   if (unknown && WasRefused(&commit)) return;
   for (const auto& [version, key] : matching) {

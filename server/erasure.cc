@@ -21,28 +21,8 @@ using index::OperationKind;
 // Rows of one batch; small ones, since of each there is hardly more than an id.
 constexpr size_t kRewritesMax = 65'536;
 
-bool IsByFilter(OperationKind kind) {
-  return kind == OperationKind::kDeleteByFilter || kind == OperationKind::kEraseByFilter;
-}
-
-// The kind byte tells whether an operation is salted, with its content or without: others need not
-// be decoded.
-bool IsSalted(std::string_view item) {
-  if (item.empty()) return false;
-  switch (static_cast<OperationKind>(static_cast<uint8_t>(item.front()) & ~index::kErasedBit)) {
-    case OperationKind::kSaltedUpsert:
-    case OperationKind::kSaltedInsert:
-    case OperationKind::kSaltedUpdate:
-    case OperationKind::kSaltedDeleteByFilter:
-    case OperationKind::kEraseByFilter:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool IsTarget(LogIndex index, const Operation& operation, const ErasureTargets& targets) {
-  if (IsByFilter(operation.kind)) {
+  if (index::IsByFilter(operation.kind)) {
     const auto place = targets.collections.find(operation.collection);
     return place != targets.collections.end() && index <= place->second;
   }
@@ -134,7 +114,8 @@ absl::Status DestroyInLog(storage::Journal* journal, const storage::SnapshotStor
       [&](LogIndex index, std::string_view, std::span<const std::string_view> rows) {
         if (stopped()) return absl::CancelledError("stopped");
         for (uint32_t i = 0; i < rows.size(); ++i) {
-          if (!IsSalted(rows[i])) continue;
+          // Others need not be decoded.
+          if (!index::IsSalted(rows[i])) continue;
           const auto operation = index::DecodeOperation(rows[i]);
           if (!operation.has_value()) {
             return absl::DataLossError(absl::StrCat("entry ", index, ": an item is malformed"));

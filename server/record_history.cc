@@ -19,10 +19,6 @@ absl::Status Damaged(uint64_t index, std::string_view what) {
       absl::StrCat("entry ", index, ": ", absl::string_view(what.data(), what.size())));
 }
 
-bool WritesAll(OperationKind kind) {
-  return kind == OperationKind::kUpsert || kind == OperationKind::kInsert;
-}
-
 RecordChange::Kind EndKind(const std::optional<Operation>& operation) {
   if (!operation.has_value()) return RecordChange::Kind::kErased;
   if (operation->kind == OperationKind::kDelete) return RecordChange::Kind::kDeleted;
@@ -134,7 +130,7 @@ absl::Status RecordHistory::ReadOperation(uint64_t index, uint32_t first, uint32
     if (!names_record) break;
     if (operation->kind == OperationKind::kUpdateAttributes) {
       mark->change.kind = RecordChange::Kind::kAttributesUpdated;
-    } else if (!WritesAll(operation->kind)) {
+    } else if (!index::IsWholeRecord(operation->kind)) {
       break;
     }
     if (!operation->erased) {

@@ -244,9 +244,7 @@ absl::Status Drafter::Convert(const v1::Operation& wire, const std::string& path
     operation->precondition.version = wire.precondition().expected_version();
   }
   const CollectionShape& shape = *Find(wire.collection());
-  const bool erases =
-      target.kind == OperationKind::kErase || target.kind == OperationKind::kEraseByFilter;
-  if (erases && !shape.erasable) {
+  if (index::Erases(target.kind) && !shape.erasable) {
     doubt_ = WriteDraft::Doubt{shape.born};
     return MakeError(absl::StatusCode::kFailedPrecondition, "COLLECTION_NOT_ERASABLE",
                      absl::StrCat(path, ": collection ", Quote(wire.collection()),

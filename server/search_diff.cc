@@ -73,13 +73,8 @@ struct Side {
            question.query.filter->Matches(index::AttributesView(version.attributes()));
   }
   int64_t Distance(const index::RecordVersion& version) const {
-    const std::vector<int32_t> row = collection->vectors().Row(version.slot());
-    const auto dimension = static_cast<uint32_t>(row.size());
-    const index::Kernels& kernels = index::ScalarKernels();
-    if (collection->config().metric == index::Metric::kDot) {
-      return -kernels.dot(row.data(), question.vector.data(), dimension);
-    }
-    return kernels.squared_l2(row.data(), question.vector.data(), dimension);
+    return index::RawDistance(collection->config().metric, question.vector,
+                              collection->vectors().Row(version.slot()));
   }
   // From 1; 0: not a hit. REQUIRES: Rank().
   uint32_t RankOf(std::string_view id) const {

@@ -8,28 +8,17 @@
 #include "rocksdb/write_batch.h"
 #include "storage/directory_lock.h"
 #include "storage/file_util.h"
-#include "storage/history_rows.h"
+#include "storage/put_rows.h"
 #include "storage/row_db.h"
 #include "storage/row_reader.h"
 #include "storage/rows.h"
-#include "storage/tile_rows.h"
+#include "storage/slice.h"
 
 namespace stele::storage {
 namespace {
 
 // Kept free beside what an entry needs: memtables that are still to be flushed, the manifest.
 constexpr uint64_t kSpaceReserveBytes = uint64_t{128} << 20;
-
-rocksdb::Slice ToSlice(const auto& bytes) { return rocksdb::Slice(bytes.data(), bytes.size()); }
-
-std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
-
-// Key, header and body go into the batch without being joined first.
-rocksdb::Status PutRow(rocksdb::WriteBatch& batch, rocksdb::ColumnFamilyHandle* family,
-                       rocksdb::Slice key, rocksdb::Slice header, rocksdb::Slice body) {
-  const rocksdb::Slice value[] = {header, body};
-  return batch.Put(family, rocksdb::SliceParts(&key, 1), rocksdb::SliceParts(value, 2));
-}
 
 uint64_t BytesOf(const EntryWrite& write) {
   uint64_t bytes = write.entry.size();
@@ -85,11 +74,15 @@ absl::Status Journal::Poison(absl::Status status) {
   return status;
 }
 
-absl::Status Journal::CheckAppend(std::span<const EntryWrite> entries) const {
+absl::Status Journal::CheckWritable() const {
   if (options_.read_only) {
     return absl::FailedPreconditionError(
         absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
   }
+  return poison_;
+}
+
+absl::Status Journal::CheckAppend(std::span<const EntryWrite> entries) const {
   if (entries.empty()) return absl::InvalidArgumentError("no entry was given");
   uint64_t expected = next_index_.load();
   uint64_t bytes = 0;
@@ -120,17 +113,9 @@ absl::Status Journal::WriteRows(std::span<const EntryWrite> entries) {
                             /*default_cf_ts_sz=*/0);
   rocksdb::Status status;
   for (const EntryWrite& write : entries) {
-    const EntryHeader header = EncodeEntryHeader(
-        log_id_, write.index, static_cast<uint32_t>(write.items.size()), write.entry);
-    const EntryKey key = EncodeEntryKey(write.index);
-    status = PutRow(batch, rows_->entries(), ToSlice(key), ToSlice(header), write.entry);
-    for (size_t i = 0; status.ok() && i < write.items.size(); ++i) {
-      const uint32_t ordinal = static_cast<uint32_t>(i);
-      const ItemHeader item_header =
-          EncodeItemHeader(log_id_, write.index, ordinal, write.items[i]);
-      const ItemKey item_key = EncodeItemKey(write.index, ordinal);
-      status =
-          PutRow(batch, rows_->items(), ToSlice(item_key), ToSlice(item_header), write.items[i]);
+    status = PutEntry(batch, *rows_, log_id_, write);
+    for (uint32_t i = 0; status.ok() && i < write.items.size(); ++i) {
+      status = PutItem(batch, *rows_, log_id_, write.index, i, write.items[i]);
     }
     for (const TileWrite& tile : write.tiles) {
       if (status.ok()) status = PutTile(batch, *rows_, log_id_, write.index, tile);
@@ -150,8 +135,8 @@ absl::Status Journal::WriteRows(std::span<const EntryWrite> entries) {
 absl::Status Journal::Append(std::span<const EntryWrite> entries,
                              const std::array<uint8_t, 32>& log_root_after) {
   const std::lock_guard append_lock(append_mutex_);
-  if (!poison_.ok()) return poison_;
-  absl::Status status = CheckAppend(entries);
+  absl::Status status = CheckWritable();
+  if (status.ok()) status = CheckAppend(entries);
   if (!status.ok()) return status;
 
   const auto start = std::chrono::steady_clock::now();
@@ -174,11 +159,7 @@ absl::Status Journal::Append(std::span<const EntryWrite> entries,
 
 absl::Status Journal::AdvanceWatermark(const Watermark& watermark) {
   const std::lock_guard append_lock(append_mutex_);
-  if (!poison_.ok()) return poison_;
-  if (options_.read_only) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
-  }
+  if (absl::Status status = CheckWritable(); !status.ok()) return status;
   if (watermark.log_id != log_id_) {
     return absl::InvalidArgumentError(absl::StrCat("a watermark of log ", watermark.log_id.ToHex(),
                                                    " was given to log ", log_id_.ToHex()));
@@ -205,11 +186,7 @@ absl::Status Journal::AdvanceWatermark(const Watermark& watermark) {
 
 absl::Status Journal::Settle() {
   const std::lock_guard append_lock(append_mutex_);
-  if (options_.read_only) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
-  }
-  if (!poison_.ok()) return poison_;
+  if (absl::Status status = CheckWritable(); !status.ok()) return status;
   const absl::Status status = rows_->Flush();
   return status.ok() ? status : Poison(status);
 }

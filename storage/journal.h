@@ -248,6 +248,8 @@ class Journal {
                                                              uint64_t check_from,
                                                              std::unique_ptr<DirectoryLock> lock);
 
+  // REQUIRES: append_mutex_ held. Errors: FAILED_PRECONDITION (read-only), what poisoned it.
+  absl::Status CheckWritable() const;
   absl::Status CheckAppend(std::span<const EntryWrite> entries) const;
   // Reads the mark that MarkHistoryComplete leaves.
   absl::Status ReadHistoryMark();

@@ -12,15 +12,15 @@
 #include "rocksdb/write_batch.h"
 #include "storage/file_util.h"
 #include "storage/journal.h"
+#include "storage/put_rows.h"
 #include "storage/row_db.h"
 #include "storage/rows.h"
+#include "storage/slice.h"
 
 namespace stele::storage {
 namespace {
 
 constexpr std::chrono::milliseconds kPurgePeriod{20};
-
-rocksdb::Slice ToSlice(const auto& bytes) { return rocksdb::Slice(bytes.data(), bytes.size()); }
 
 // The name of a file, without the folders and slashes that RocksDB puts before it.
 std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
@@ -60,11 +60,7 @@ absl::StatusOr<std::vector<std::string>> WriteAheadLogs(const RowDb& rows) {
 
 absl::Status Journal::RewriteItems(std::span<const ItemRewrite> rewrites) {
   const std::lock_guard append_lock(append_mutex_);
-  if (options_.read_only) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
-  }
-  if (!poison_.ok()) return poison_;
+  if (absl::Status status = CheckWritable(); !status.ok()) return status;
   if (rewrites.empty()) return absl::OkStatus();
   rocksdb::WriteBatch batch(0, 0, /*protection_bytes_per_key=*/8, /*default_cf_ts_sz=*/0);
   rocksdb::Status status;
@@ -72,13 +68,7 @@ absl::Status Journal::RewriteItems(std::span<const ItemRewrite> rewrites) {
     if (batch.GetDataSize() + rewrite.bytes.size() > kAppendBytesMax) {
       return absl::InvalidArgumentError("the rows are more than one batch may hold");
     }
-    const ItemKey key = EncodeItemKey(rewrite.index, rewrite.ordinal);
-    const ItemHeader header =
-        EncodeItemHeader(log_id_, rewrite.index, rewrite.ordinal, rewrite.bytes);
-    const rocksdb::Slice key_slice = ToSlice(key);
-    const rocksdb::Slice value[] = {ToSlice(header), rewrite.bytes};
-    status = batch.Put(rows_->items(), rocksdb::SliceParts(&key_slice, 1),
-                       rocksdb::SliceParts(value, 2));
+    status = PutItem(batch, *rows_, log_id_, rewrite.index, rewrite.ordinal, rewrite.bytes);
     if (!status.ok()) return FromRocks(status, "rows to be rewritten");
   }
   rocksdb::WriteOptions options;

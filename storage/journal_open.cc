@@ -9,8 +9,8 @@
 #include "storage/journal.h"
 #include "storage/layout.h"
 #include "storage/probe.h"
+#include "storage/put_rows.h"
 #include "storage/row_db.h"
-#include "storage/rows.h"
 
 namespace stele::storage {
 namespace {
@@ -95,12 +95,7 @@ absl::Status WriteCarried(RowDb& rows, const LogId& log_id, uint64_t base_index,
         return absl::InvalidArgumentError(absl::StrCat("a carried item of entry ", row.index,
                                                        " is not below the base ", base_index));
       }
-      const ItemKey key = EncodeItemKey(row.index, row.ordinal);
-      const ItemHeader header = EncodeItemHeader(log_id, row.index, row.ordinal, row.bytes);
-      const rocksdb::Slice key_slice(key.data(), key.size());
-      const rocksdb::Slice value[] = {{header.data(), header.size()}, row.bytes};
-      const rocksdb::Status put = batch.Put(rows.items(), rocksdb::SliceParts(&key_slice, 1),
-                                            rocksdb::SliceParts(value, 2));
+      const rocksdb::Status put = PutItem(batch, rows, log_id, row.index, row.ordinal, row.bytes);
       if (!put.ok()) return FromRocks(put, "carried item");
     }
     if (batch.GetDataSize() >= kCarriedBatchBytes || !item->has_value()) {

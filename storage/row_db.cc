@@ -11,6 +11,7 @@
 #include "rocksdb/table.h"
 #include "storage/file_util.h"
 #include "storage/rows.h"
+#include "storage/slice.h"
 
 namespace stele::storage {
 namespace {
@@ -154,7 +155,7 @@ absl::StatusOr<std::string> RowDb::ReadFormatRow() const {
 absl::Status RowDb::WriteFormatRow(std::string_view bytes) {
   rocksdb::WriteOptions options;
   options.sync = true;
-  return FromRocks(db_->Put(options, meta_, kFormatKey, rocksdb::Slice(bytes.data(), bytes.size())),
+  return FromRocks(db_->Put(options, meta_, kFormatKey, ToSlice(bytes)),
                    absl::StrCat("format row in ", path_));
 }
 

@@ -7,15 +7,12 @@
 #include "rocksdb/options.h"
 #include "storage/file_util.h"
 #include "storage/rows.h"
+#include "storage/slice.h"
 
 namespace stele::storage {
 namespace {
 
 constexpr size_t kReadaheadBytes = size_t{2} << 20;
-
-std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
-
-rocksdb::Slice ToSlice(const auto& key) { return rocksdb::Slice(key.data(), key.size()); }
 
 }  // namespace
 

@@ -254,15 +254,6 @@ struct Shown {
   }
 };
 
-int64_t DistanceOf(index::Metric metric, std::span<const int32_t> a, std::span<const int32_t> b) {
-  int64_t sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const int64_t difference = int64_t{a[i]} - b[i];
-    sum += metric == index::Metric::kDot ? -int64_t{a[i]} * b[i] : difference * difference;
-  }
-  return sum;
-}
-
 absl::Status CheckContent(const SearchReceipt& receipt, const ReceiptHit& hit,
                           const index::RecordProof& proof) {
   if (proof.config->metric != receipt.metric || proof.config->dimension != receipt.dimension) {
@@ -270,7 +261,7 @@ absl::Status CheckContent(const SearchReceipt& receipt, const ReceiptHit& hit,
   }
   const std::vector<int32_t> vector =
       index::Decoder(proof.content->vector).Components(receipt.dimension);
-  const int64_t distance = DistanceOf(receipt.metric, receipt.vector, vector);
+  const int64_t distance = index::RawDistance(receipt.metric, receipt.vector, vector);
   if (distance != hit.distance) {
     return Failed(absl::StrCat("the distance of the record is ", distance, ", the receipt says ",
                                hit.distance));

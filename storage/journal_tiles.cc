@@ -1,22 +1,16 @@
-#include "storage/tile_rows.h"
-
+// Tiles of the log's tree, beside its entries.
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "rocksdb/iterator.h"
 #include "storage/file_util.h"
+#include "storage/journal.h"
+#include "storage/put_rows.h"
+#include "storage/row_db.h"
 #include "storage/rows.h"
+#include "storage/slice.h"
 
 namespace stele::storage {
-
-rocksdb::Status PutTile(rocksdb::WriteBatch& batch, const RowDb& rows, const LogId& log_id,
-                        uint64_t last_leaf, const TileWrite& tile) {
-  const TileKey key = EncodeTileKey(last_leaf, tile.level);
-  const TileHeader header = EncodeTileHeader(log_id, last_leaf, tile.level, tile.bytes);
-  const rocksdb::Slice key_slice(key.data(), key.size());
-  const rocksdb::Slice value[] = {{header.data(), header.size()}, tile.bytes};
-  return batch.Put(rows.tiles(), rocksdb::SliceParts(&key_slice, 1), rocksdb::SliceParts(value, 2));
-}
 
 absl::StatusOr<std::string> Journal::ReadTile(uint64_t last_leaf, uint8_t level) const {
   const std::string name =
@@ -26,8 +20,7 @@ absl::StatusOr<std::string> Journal::ReadTile(uint64_t last_leaf, uint8_t level)
   }
   const TileKey key = EncodeTileKey(last_leaf, level);
   std::string value;
-  const rocksdb::Status status =
-      rows_->db().Get({}, rows_->tiles(), rocksdb::Slice(key.data(), key.size()), &value);
+  const rocksdb::Status status = rows_->db().Get({}, rows_->tiles(), ToSlice(key), &value);
   if (status.IsNotFound()) return absl::NotFoundError(absl::StrCat(name, " was not written"));
   if (!status.ok()) return FromRocks(status, name);
   const std::optional<std::string_view> bytes = DecodeTileRow(log_id_, last_leaf, level, value);
@@ -43,19 +36,14 @@ absl::StatusOr<std::optional<uint64_t>> Journal::LastTileLeaf() const {
     if (!iterator->status().ok()) return FromRocks(iterator->status(), "the last tile");
     return std::nullopt;
   }
-  const std::optional<uint64_t> last =
-      DecodeTileKey({iterator->key().data(), iterator->key().size()});
+  const std::optional<uint64_t> last = DecodeTileKey(View(iterator->key()));
   if (!last.has_value()) return absl::DataLossError("the key of the last tile is damaged");
   return last;
 }
 
 absl::Status Journal::WriteTiles(std::span<const TileRow> tiles) {
   const std::lock_guard append_lock(append_mutex_);
-  if (options_.read_only) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
-  }
-  if (!poison_.ok()) return poison_;
+  if (absl::Status status = CheckWritable(); !status.ok()) return status;
   rocksdb::WriteBatch batch;
   rocksdb::Status status;
   for (const TileRow& row : tiles) {

@@ -1,14 +1,16 @@
-#include "storage/history_rows.h"
-
+// Rows that say which entries touched which records.
 #include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "rocksdb/iterator.h"
 #include "rocksdb/options.h"
-#include "storage/bytes.h"
 #include "storage/checksum.h"
 #include "storage/file_util.h"
+#include "storage/journal.h"
+#include "storage/put_rows.h"
+#include "storage/row_db.h"
 #include "storage/rows.h"
+#include "storage/slice.h"
 
 namespace stele::storage {
 namespace {
@@ -18,10 +20,6 @@ namespace {
 constexpr char kMarkKey[] = "complete";
 constexpr char kMarkText[] = "stele history 1";
 
-rocksdb::Slice ToSlice(const auto& bytes) { return rocksdb::Slice(bytes.data(), bytes.size()); }
-
-std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
-
 // What the mark holds: a checksum over the text and the log id.
 std::string MarkValue(const LogId& log_id) {
   const Checksum checksum = ComputeChecksum(
@@ -30,13 +28,6 @@ std::string MarkValue(const LogId& log_id) {
 }
 
 }  // namespace
-
-rocksdb::Status PutHistory(rocksdb::WriteBatch& batch, const RowDb& rows, const LogId& log_id,
-                           const HistoryRow& row) {
-  const HistoryKey key = EncodeHistoryKey(row.write.key, row.index);
-  const HistoryValue value = EncodeHistoryValue(log_id, key, row.write.effect);
-  return batch.Put(rows.history(), ToSlice(key), ToSlice(value));
-}
 
 absl::Status Journal::ReadHistoryMark() {
   history_complete_.store(false);
@@ -95,11 +86,7 @@ absl::StatusOr<bool> Journal::HasHistoryRow(const HistoryRow& row) const {
 
 absl::Status Journal::WriteHistory(std::span<const HistoryRow> rows) {
   const std::lock_guard append_lock(append_mutex_);
-  if (options_.read_only) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
-  }
-  if (!poison_.ok()) return poison_;
+  if (absl::Status status = CheckWritable(); !status.ok()) return status;
   rocksdb::WriteBatch batch;
   rocksdb::Status status;
   for (const HistoryRow& row : rows) {
@@ -111,11 +98,7 @@ absl::Status Journal::WriteHistory(std::span<const HistoryRow> rows) {
 
 absl::Status Journal::MarkHistoryComplete() {
   const std::lock_guard append_lock(append_mutex_);
-  if (options_.read_only) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the journal in ", options_.directory, " was opened read-only"));
-  }
-  if (!poison_.ok()) return poison_;
+  if (absl::Status status = CheckWritable(); !status.ok()) return status;
   rocksdb::WriteOptions options;
   options.sync = true;
   const rocksdb::Status status =

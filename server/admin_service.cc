@@ -28,7 +28,7 @@ void FillSnapshot(const SnapshotInfo& snapshot, v1::Snapshot* wire) {
 }
 
 absl::Status FillNewestPosition(const Engine& engine, v1::Position* wire) {
-  const absl::StatusOr<ReadView> view = OpenView(engine, std::nullopt);
+  const absl::StatusOr<ReadView> view = OpenView(engine);
   if (!view.ok()) return view.status();
   FillPosition(view->position(), wire);
   return absl::OkStatus();
@@ -39,7 +39,7 @@ absl::Status FillRoots(const Engine& engine, v1::GetServerInfoResponse* response
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     const index::LogIndex before = engine.published_index();
     const index::Hash root = engine.log_root();
-    const absl::StatusOr<ReadView> view = OpenView(engine, std::nullopt);
+    const absl::StatusOr<ReadView> view = OpenView(engine);
     if (!view.ok()) return view.status();
     if (view->n() != before) continue;
     FillPosition(view->position(), response->mutable_position());
@@ -88,13 +88,7 @@ grpc::ServerUnaryReactor* AdminService::SetRetention(grpc::CallbackServerContext
                                                      v1::SetRetentionResponse* response) {
   auto* call = new Call(context, parts_.gate, "SetRetention");
   if (!call->admitted()) return call;
-  SubmitDraft(parts_.engine, DraftSetRetention(*request, call->actor()),
-              [call, response](const absl::StatusOr<WriteResult>& result) {
-                if (!result.ok()) return call->Done(result.status());
-                const absl::Status status = StatusOf(*result);
-                if (status.ok()) FillPosition(result->position, response->mutable_position());
-                call->Done(status);
-              });
+  SubmitCall(parts_.engine, call, DraftSetRetention(*request, call->actor()), response);
   return call;
 }
 

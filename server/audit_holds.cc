@@ -9,17 +9,6 @@
 namespace stele::server {
 namespace {
 
-template <typename Response>
-void SubmitPolicy(Engine* engine, Call* call, WriteDraft draft, Response* response) {
-  SubmitDraft(engine, std::move(draft),
-              [call, response](const absl::StatusOr<WriteResult>& result) {
-                if (!result.ok()) return call->Done(result.status());
-                const absl::Status status = StatusOf(*result);
-                if (status.ok()) FillPosition(result->position, response->mutable_position());
-                call->Done(status);
-              });
-}
-
 void AddHolds(const index::Collection& collection, index::LogIndex n,
               v1::ListHoldsResponse* response) {
   const index::HoldsPointer& holds = collection.StatsAt(n).holds;
@@ -36,7 +25,7 @@ void AddHolds(const index::Collection& collection, index::LogIndex n,
 
 absl::Status RunListHolds(const Engine& engine, const v1::ListHoldsRequest& request,
                           v1::ListHoldsResponse* response) {
-  const absl::StatusOr<ReadView> view = OpenView(engine, std::nullopt);
+  const absl::StatusOr<ReadView> view = OpenView(engine);
   if (!view.ok()) return view.status();
   FillPosition(view->position(), response->mutable_position());
   if (!request.collection().empty()) {
@@ -59,7 +48,7 @@ grpc::ServerUnaryReactor* AuditService::SetHold(grpc::CallbackServerContext* con
                                                 v1::SetHoldResponse* response) {
   auto* call = new Call(context, parts_.gate, "SetHold");
   if (!call->admitted()) return call;
-  SubmitPolicy(parts_.engine, call, DraftSetHold(*request, call->actor()), response);
+  SubmitCall(parts_.engine, call, DraftSetHold(*request, call->actor()), response);
   return call;
 }
 
@@ -68,7 +57,7 @@ grpc::ServerUnaryReactor* AuditService::ReleaseHold(grpc::CallbackServerContext*
                                                     v1::ReleaseHoldResponse* response) {
   auto* call = new Call(context, parts_.gate, "ReleaseHold");
   if (!call->admitted()) return call;
-  SubmitPolicy(parts_.engine, call, DraftReleaseHold(*request, call->actor()), response);
+  SubmitCall(parts_.engine, call, DraftReleaseHold(*request, call->actor()), response);
   return call;
 }
 

@@ -44,7 +44,7 @@ grpc::ServerUnaryReactor* RunProof(const Parts& parts, grpc::CallbackServerConte
   const auto run = [engine = parts.engine, request, response, work]() -> absl::Status {
     absl::Status status = work(*request, response);
     if (!status.ok()) return Explain(status);
-    const absl::StatusOr<ReadView> view = OpenView(*engine, std::nullopt);
+    const absl::StatusOr<ReadView> view = OpenView(*engine);
     if (!view.ok()) return view.status();
     FillPosition(view->position(), response->mutable_position());
     return absl::OkStatus();
@@ -197,7 +197,7 @@ grpc::ServerUnaryReactor* AuditService::AddCosignatures(grpc::CallbackServerCont
   RunOnExecutor(parts_.executor, call, [this, request, response]() -> absl::Status {
     const absl::StatusOr<Cosigned> added = checkpointer_->AddCosignatures(request->note());
     if (!added.ok()) return Explain(added.status());
-    const absl::StatusOr<ReadView> view = OpenView(*parts_.engine, std::nullopt);
+    const absl::StatusOr<ReadView> view = OpenView(*parts_.engine);
     if (!view.ok()) return view.status();
     FillPosition(view->position(), response->mutable_position());
     FillCheckpoint(added->checkpoint, response->mutable_checkpoint());

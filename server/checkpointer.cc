@@ -41,7 +41,7 @@ Checkpointer::Checkpointer(const Engine* engine, Options options,
     : engine_(engine),
       options_(std::move(options)),
       signing_key_(std::move(signing_key)),
-      key_(index::MakeVerifierKey(LogOrigin(engine->journal()), signing_key_->public_key())),
+      key_(index::MakeVerifierKey(LogOrigin(engine->log_id().bytes), signing_key_->public_key())),
       nodes_(&engine->journal(), engine->base_tree()),
       cosignatures_(std::move(cosignatures)) {}
 
@@ -246,10 +246,9 @@ absl::StatusOr<InclusionProof> Checkpointer::ProveEntry(uint64_t index, uint64_t
   const uint64_t base = nodes_.base_size();
   const uint64_t end = size != 0 ? size : engine_->published_index() + 1;
   if (index < base || index >= end) {
-    return MakeError(absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE",
-                     absl::StrCat("entry ", index, " is not among the entries ", base, " to ",
-                                  end - 1, " that can be proved"),
-                     {{"smallest", absl::StrCat(base)}, {"largest", absl::StrCat(end - 1)}});
+    return EntryOutOfRange(absl::StrCat("entry ", index, " is not among the entries ", base, " to ",
+                                        end - 1, " that can be proved"),
+                           base, end - 1);
   }
   absl::StatusOr<SignedCheckpoint> checkpoint = MakeFor(size, index + 1);
   if (!checkpoint.ok()) return checkpoint.status();

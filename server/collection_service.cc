@@ -40,8 +40,7 @@ void FillFresh(const v1::CollectionConfig& config, index::LogIndex index, v1::Co
 
 absl::Status RunGet(const Engine& engine, const v1::GetCollectionRequest& request,
                     v1::GetCollectionResponse* response) {
-  const absl::StatusOr<CollectionView> opened =
-      OpenCollection(engine, std::nullopt, request.name());
+  const absl::StatusOr<CollectionView> opened = OpenCollection(engine, {}, request.name());
   if (!opened.ok()) return opened.status();
   const auto& [view, collection] = *opened;
   FillPosition(view.position(), response->mutable_position());
@@ -52,7 +51,7 @@ absl::Status RunGet(const Engine& engine, const v1::GetCollectionRequest& reques
 absl::Status RunList(const Engine& engine, const v1::ListCollectionsRequest& request,
                      int32_t page_size, v1::ListCollectionsResponse* response) {
   const std::string arguments = index::Encoder().Sized("ListCollections").Take();
-  const absl::StatusOr<Page> page = OpenPage(engine, request.page_token(), arguments, std::nullopt);
+  const absl::StatusOr<Page> page = OpenPage(engine, request.page_token(), arguments);
   if (!page.ok()) return page.status();
   const ReadView& view = page->view;
   FillPosition(view.position(), response->mutable_position());
@@ -80,17 +79,10 @@ grpc::ServerUnaryReactor* CollectionService::CreateCollection(
     v1::CreateCollectionResponse* response) {
   auto* call = new Call(context, parts_.gate, "CreateCollection");
   if (!call->admitted()) return call;
-  SubmitDraft(parts_.engine, DraftCreate(*request, call->actor()),
-              [call, request, response](const absl::StatusOr<WriteResult>& result) {
-                if (!result.ok()) return call->Done(result.status());
-                const absl::Status status = StatusOf(*result);
-                if (status.ok()) {
-                  FillPosition(result->position, response->mutable_position());
-                  FillFresh(request->config(), result->commit.index,
-                            response->mutable_collection());
-                }
-                call->Done(status);
-              });
+  SubmitCall(parts_.engine, call, DraftCreate(*request, call->actor()), response,
+             [request, response](const WriteResult& result) {
+               FillFresh(request->config(), result.commit.index, response->mutable_collection());
+             });
   return call;
 }
 
@@ -100,16 +92,10 @@ grpc::ServerUnaryReactor* CollectionService::DropCollection(
   auto* call = new Call(context, parts_.gate, "DropCollection");
   if (!call->admitted()) return call;
   const NewestCollections collections(*parts_.engine);
-  SubmitDraft(parts_.engine, DraftDrop(*request, call->actor(), collections.Lookup()),
-              [call, response](const absl::StatusOr<WriteResult>& result) {
-                if (!result.ok()) return call->Done(result.status());
-                const absl::Status status = StatusOf(*result);
-                if (status.ok()) {
-                  FillPosition(result->position, response->mutable_position());
-                  response->set_dropped_count(result->commit.deleted_count);
-                }
-                call->Done(status);
-              });
+  SubmitCall(parts_.engine, call, DraftDrop(*request, call->actor(), collections.Lookup()),
+             response, [response](const WriteResult& result) {
+               response->set_dropped_count(result.commit.deleted_count);
+             });
   return call;
 }
 

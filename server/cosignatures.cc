@@ -17,15 +17,17 @@ namespace {
 
 // Between two notes of the file; no note holds two empty lines in a row.
 constexpr std::string_view kBetween = "\n\n\n";
-constexpr std::streamsize kFileBytesMax = 16 << 20;
+constexpr size_t kFileBytesMax = 16 << 20;
 constexpr size_t kWitnessesMax = 32;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return absl::NotFoundError(absl::StrCat(path, " cannot be read"));
-  std::string bytes(static_cast<size_t>(kFileBytesMax), '\0');
-  file.read(bytes.data(), kFileBytesMax);
-  bytes.resize(static_cast<size_t>(file.gcount()));
+  std::string bytes;
+  char chunk[64 * 1024];
+  while (bytes.size() < kFileBytesMax && file.read(chunk, sizeof(chunk)).gcount() > 0) {
+    bytes.append(chunk, static_cast<size_t>(file.gcount()));
+  }
   return bytes;
 }
 

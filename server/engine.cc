@@ -16,10 +16,7 @@ namespace {
 // The entry after the newest snapshot whose manifest reads well: where checking must begin. What
 // lies before it has been checked when it was written, and is again by --verify.
 index::LogIndex FirstUnsealedEntry(const std::string& data_directory) {
-  storage::SnapshotStore::Options options;
-  options.directory = SnapshotDirectory(data_directory);
-  options.read_only = true;
-  auto store = storage::SnapshotStore::Open(options);
+  const auto store = OpenSnapshotsReadOnly(data_directory);
   if (!store.ok()) return 0;
   auto listed = (*store)->List();
   if (!listed.ok()) return 0;

@@ -2,36 +2,19 @@
 // entry says so. Until that entry is durable all of it is done again after a restart.
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "server/engine_impl.h"
 #include "server/erasure.h"
+#include "server/recovery.h"
 
 namespace stele::server {
 namespace {
 
 constexpr std::chrono::milliseconds kPollPeriod{10};
 constexpr std::chrono::seconds kRetryPeriod{1};
-
-// What a task on another thread came to; dropped tasks never come to anything.
-struct Outcome {
-  std::mutex mutex;
-  bool done = false;
-  absl::Status status;
-
-  void Set(absl::Status result) {
-    std::lock_guard lock(mutex);
-    status = std::move(result);
-    done = true;
-  }
-  bool Done(absl::Status* result) {
-    std::lock_guard lock(mutex);
-    if (done) *result = status;
-    return done;
-  }
-};
 
 // Whether the operation, given the salt of the one that was logged, is the one that was logged. Of
 // content that has been erased nothing can be told.
@@ -53,7 +36,7 @@ absl::StatusOr<bool> IsSameRequest(const storage::Journal& journal, index::LogIn
   const auto row = index::DecodeEntryRow(*bytes);
   const auto header = row.has_value() ? index::DecodeHeader(row->header) : std::nullopt;
   if (!header.has_value()) {
-    return absl::DataLossError(absl::StrCat("entry ", first, ": its row is malformed"));
+    return DamagedEntry(first, "its row is malformed");
   }
   if (header->item_count != command.operations.size() ||
       header->expected_state_index != command.header.expected_state_index) {
@@ -158,12 +141,10 @@ absl::Status Engine::Impl::WaitForMemory(index::LogIndex through) {
 }
 
 absl::Status Engine::Impl::RunOnSnapshotter(std::function<absl::Status()> task) {
-  const auto outcome = std::make_shared<Outcome>();
-  snapshotter->Run([outcome, task = std::move(task)] { outcome->Set(task()); });
+  const auto outcome = std::make_shared<std::promise<absl::Status>>();
+  snapshotter->Run([outcome, task = std::move(task)] { outcome->set_value(task()); });
   // To the end, whoever stops: the task may use what is the caller's.
-  absl::Status status;
-  while (!outcome->Done(&status)) std::this_thread::sleep_for(kPollPeriod);
-  return status;
+  return outcome->get_future().get();
 }
 
 absl::Status Engine::Impl::LogCompletion(index::LogIndex entry, uint64_t items,
@@ -173,17 +154,15 @@ absl::Status Engine::Impl::LogCompletion(index::LogIndex entry, uint64_t items,
   completed.index = entry;
   completed.items_count = items;
   completed.snapshots_count = snapshots;
-  const auto outcome = std::make_shared<Outcome>();
+  const auto outcome = std::make_shared<std::promise<absl::Status>>();
   EngineTask task;
   task.write.actor = "stele";
   task.write.operations.push_back(index::Prepare(std::move(completed)));
   task.done = [outcome](const absl::StatusOr<WriteResult>& result) {
-    outcome->Set(result.status());
+    outcome->set_value(result.status());
   };
   Enqueue(std::move(task));
-  absl::Status status;
-  while (!outcome->Done(&status)) std::this_thread::sleep_for(kPollPeriod);
-  return status;
+  return outcome->get_future().get();
 }
 
 absl::Status Engine::Impl::DestroyContent(const std::vector<index::LogIndex>& entries) {

@@ -8,6 +8,7 @@
 #include "index/check.h"
 #include "server/engine_impl.h"
 #include "server/log_nodes.h"
+#include "server/recovery.h"
 
 namespace stele::server {
 namespace {
@@ -315,7 +316,7 @@ absl::StatusOr<WriteResult> Engine::Impl::ReadResult(index::LogIndex index, bool
   const auto row = index::DecodeEntryRow(*bytes);
   const auto commit = row.has_value() ? index::DecodeCommitRecord(row->commit) : std::nullopt;
   if (!commit.has_value()) {
-    return absl::DataLossError(absl::StrCat("entry ", index, ": its commit record is malformed"));
+    return DamagedEntry(index, "its commit record is malformed");
   }
   return WriteResult{*commit, PositionOf(*commit), duplicate};
 }

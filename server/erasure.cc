@@ -72,14 +72,14 @@ absl::StatusOr<ErasureTargets> ReadTargets(const storage::Journal& journal,
     const auto header = row.has_value() ? index::DecodeHeader(row->header) : std::nullopt;
     const auto effects = row.has_value() ? index::DecodeEffects(row->effects) : std::nullopt;
     if (!header.has_value() || !effects.has_value()) {
-      return absl::DataLossError(absl::StrCat("entry ", entry, ": its row is malformed"));
+      return DamagedEntry(entry, "its row is malformed");
     }
     for (uint32_t i = 0; i < header->item_count; ++i) {
       const auto item = journal.ReadItem(entry, i);
       if (!item.ok()) return item.status();
       const auto operation = index::DecodeOperation(*item);
       if (!operation.has_value()) {
-        return absl::DataLossError(absl::StrCat("entry ", entry, ": an item is malformed"));
+        return DamagedEntry(entry, "an item is malformed");
       }
       if (operation->kind == OperationKind::kErase) {
         Raise(&targets.collections, operation->collection, entry);
@@ -118,7 +118,7 @@ absl::Status DestroyInLog(storage::Journal* journal, const storage::SnapshotStor
           if (!index::IsSalted(rows[i])) continue;
           const auto operation = index::DecodeOperation(rows[i]);
           if (!operation.has_value()) {
-            return absl::DataLossError(absl::StrCat("entry ", index, ": an item is malformed"));
+            return DamagedEntry(index, "an item is malformed");
           }
           if (!IsTarget(index, *operation, targets)) continue;
           ++*items;

@@ -41,9 +41,9 @@ absl::StatusOr<SignedCertificate> MakeErasureCertificate(const Engine& engine,
   const LogIndex base = engine.base_index();
   const LogIndex published = engine.published_index();
   if (index < base || index > published) {
-    return MakeError(absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE",
-                     absl::StrCat("entry ", index, ": this log holds ", base, " to ", published),
-                     {{"smallest", absl::StrCat(base)}, {"largest", absl::StrCat(published)}});
+    return EntryOutOfRange(
+        absl::StrCat("entry ", index, ": this log holds ", base, " to ", published), base,
+        published);
   }
   const absl::StatusOr<ErasureTargets> targets = ReadTargets(engine.journal(), {&index, 1});
   if (!targets.ok()) return targets.status();

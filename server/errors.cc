@@ -38,6 +38,11 @@ absl::Status BadField(std::string_view reason, std::string_view field, std::stri
   return status;
 }
 
+absl::Status EntryOutOfRange(std::string_view message, uint64_t smallest, uint64_t largest) {
+  return MakeError(absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE", message,
+                   {{"smallest", absl::StrCat(smallest)}, {"largest", absl::StrCat(largest)}});
+}
+
 v1::Status ToProto(const absl::Status& status) {
   v1::Status proto;
   proto.set_code(static_cast<int32_t>(status.code()));

@@ -7,6 +7,7 @@
 
 #include <grpcpp/support/status.h>
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -25,6 +26,9 @@ absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::stri
 // "operations[3].upsert.id".
 absl::Status BadField(std::string_view reason, std::string_view field, std::string_view message,
                       std::map<std::string, std::string> metadata = {});
+
+// OUT_OF_RANGE ENTRY_OUT_OF_RANGE with the smallest and the largest entry that may be named.
+absl::Status EntryOutOfRange(std::string_view message, uint64_t smallest, uint64_t largest);
 
 // What calls end with when the server stops, and when their client has gone.
 absl::Status Stopping();

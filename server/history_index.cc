@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <optional>
 
-#include "absl/strings/str_cat.h"
 #include "index/hash.h"
+#include "server/recovery.h"
 
 namespace stele::server {
 namespace {
@@ -21,7 +21,7 @@ absl::StatusOr<std::vector<storage::HistoryRow>> RowsOf(const storage::Journal& 
   const std::optional<std::vector<index::Effect>> effects =
       row.has_value() ? index::DecodeEffects(row->effects) : std::nullopt;
   if (!effects.has_value()) {
-    return absl::DataLossError(absl::StrCat("entry ", index, ": its effects are malformed"));
+    return DamagedEntry(index, "its effects are malformed");
   }
   std::vector<storage::HistoryRow> rows;
   for (const storage::HistoryWrite& write : HistoryOf(*effects)) rows.push_back({index, write});
@@ -99,9 +99,8 @@ absl::Status VerifyHistory(const storage::Journal& journal) {
       const absl::StatusOr<bool> there = journal.HasHistoryRow(row);
       if (!there.ok()) return there.status();
       if (!*there) {
-        return absl::DataLossError(
-            absl::StrCat("entry ", index,
-                         ": a row of the index from records to entries is missing ", "or damaged"));
+        return DamagedEntry(index,
+                            "a row of the index from records to entries is missing or damaged");
       }
     }
   }

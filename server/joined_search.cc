@@ -35,7 +35,7 @@ void FinishAll(const Members& members, const absl::Status& status) {
 // One pass for all members.
 void Answer(const Engine& engine, Members members) {
   const absl::StatusOr<CollectionView> opened =
-      OpenCollection(engine, std::nullopt, members.front().collection);
+      OpenCollection(engine, {}, members.front().collection);
   if (!opened.ok()) return FinishAll(members, opened.status());
   Members scanned;
   std::vector<index::SearchQuery> queries;

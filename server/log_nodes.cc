@@ -16,10 +16,6 @@ namespace {
 
 constexpr size_t kTilesInBatch = 1024;
 
-absl::Status Damaged(uint64_t index, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat("entry ", index, ": ", what));
-}
-
 }  // namespace
 
 LogNodes::LogNodes(const storage::Journal* journal, const index::LogTree& base)
@@ -29,17 +25,17 @@ absl::StatusOr<index::Hash> LogNodes::ReadLeaf(uint64_t index) const {
   const absl::StatusOr<std::string> bytes = journal_->ReadEntry(index);
   if (!bytes.ok()) return bytes.status();
   const std::optional<index::EntryRow> row = index::DecodeEntryRow(*bytes);
-  if (!row.has_value()) return Damaged(index, "its row is malformed");
+  if (!row.has_value()) return DamagedEntry(index, "its row is malformed");
   const std::optional<index::CommitRecord> commit = index::DecodeCommitRecord(row->commit);
-  if (!commit.has_value()) return Damaged(index, "its commit record is malformed");
-  if (commit->index != index) return Damaged(index, "its commit record is of another entry");
+  if (!commit.has_value()) return DamagedEntry(index, "its commit record is malformed");
+  if (commit->index != index) return DamagedEntry(index, "its commit record is of another entry");
   const index::Hash command = index::Hasher(index::Label::kCommand).Bytes(row->header).Finish();
   if (commit->command != command) {
-    return Damaged(index, "its commit record is of another command");
+    return DamagedEntry(index, "its commit record is of another command");
   }
   const std::optional<std::vector<index::Effect>> effects = index::DecodeEffects(row->effects);
   if (!effects.has_value() || index::EffectsRoot(*effects) != commit->effects_root) {
-    return Damaged(index, "its effects are not those that its commit record names");
+    return DamagedEntry(index, "its effects are not those that its commit record names");
   }
   return index::LogLeaf(row->commit);
 }
@@ -130,10 +126,6 @@ absl::StatusOr<index::LogTree> ReadBaseTree(const storage::SnapshotStore& store,
   return manifest->log_tree;
 }
 
-std::string LogOrigin(const storage::Journal& journal) {
-  return absl::StrCat("stele/", journal.log_id().ToHex());
-}
-
 std::string LastCheckpointPath(const std::string& data_directory) {
   return data_directory + "/" + std::string(kCheckpointName);
 }
@@ -153,7 +145,7 @@ absl::StatusOr<std::optional<LastSigned>> ReadLastSigned(const std::string& data
     return absl::DataLossError(absl::StrCat(path, " is damaged, ", error));
   }
   const uint64_t end = journal.end_index().has_value() ? *journal.end_index() + 1 : 0;
-  const std::string origin = LogOrigin(journal);
+  const std::string origin = LogOrigin(journal.log_id().bytes);
   if (checkpoint->origin != origin || checkpoint->size > end ||
       checkpoint->size < nodes.base_size()) {
     return absl::DataLossError(absl::StrCat(

@@ -64,8 +64,6 @@ class LogNodes {
 absl::StatusOr<index::LogTree> ReadBaseTree(const storage::SnapshotStore& store,
                                             const storage::Journal& journal);
 
-// The log's name in checkpoints: their origin, and the name of the key.
-std::string LogOrigin(const storage::Journal& journal);
 std::string LastCheckpointPath(const std::string& data_directory);
 // What was signed last, as the file in the data directory says; nothing where there is none. The
 // log begins with it, or DATA_LOSS says why not. Signatures are the caller's to check.

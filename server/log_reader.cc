@@ -54,10 +54,9 @@ class LogReader final : public grpc::ServerWriteReactor<v1::ReadLogResponse> {
     next_ = request_.from_index();
     end_ = request_.has_to_index() ? request_.to_index() : published;
     if (next_ < base || end_ > published || (next_ > end_ && !request_.follow())) {
-      return MakeError(absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE",
-                       absl::StrCat("entries ", next_, " to ", end_, ": this log holds ", base,
-                                    " to ", published),
-                       {{"smallest", absl::StrCat(base)}, {"largest", absl::StrCat(published)}});
+      return EntryOutOfRange(absl::StrCat("entries ", next_, " to ", end_, ": this log holds ",
+                                          base, " to ", published),
+                             base, published);
     }
     return absl::OkStatus();
   }

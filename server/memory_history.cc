@@ -105,9 +105,15 @@ absl::StatusOr<HistoryPlan> HistoryPlan::Make(const v1::GetHistoryRequest& reque
   return plan;
 }
 
+absl::Status CheckToIndex(index::LogIndex to_index, index::LogIndex base, index::LogIndex newest) {
+  if (base <= to_index && to_index <= newest) return absl::OkStatus();
+  return EntryOutOfRange(
+      absl::StrCat("to_index is ", to_index, "; this log holds entries ", base, " to ", newest),
+      base, newest);
+}
+
 absl::StatusOr<HistoryPlan::Begin> HistoryPlan::BeginOf(const Engine& engine,
                                                         index::LogIndex published) const {
-  const index::LogIndex base = engine.base_index();
   if (!request_->page_token().empty()) {
     const absl::StatusOr<PageToken> token =
         ReadPageToken(engine, request_->page_token(), arguments_);
@@ -120,12 +126,8 @@ absl::StatusOr<HistoryPlan::Begin> HistoryPlan::BeginOf(const Engine& engine,
     return Begin{token->index, last - 1};
   }
   if (!request_->has_to_index()) return Begin{published, published};
-  if (request_->to_index() > published || request_->to_index() < base) {
-    return MakeError(absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE",
-                     absl::StrCat("to_index is ", request_->to_index(), "; this log holds entries ",
-                                  base, " to ", published),
-                     {{"smallest", absl::StrCat(base)}, {"largest", absl::StrCat(published)}});
-  }
+  const absl::Status held = CheckToIndex(request_->to_index(), engine.base_index(), published);
+  if (!held.ok()) return held;
   return Begin{published, request_->to_index()};
 }
 

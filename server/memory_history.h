@@ -37,6 +37,9 @@ class HistoryPlan {
   std::string arguments_;  // canonical bytes of what a page token binds
 };
 
+// OUT_OF_RANGE ENTRY_OUT_OF_RANGE unless `to_index` is one of the entries base .. newest.
+absl::Status CheckToIndex(index::LogIndex to_index, index::LogIndex base, index::LogIndex newest);
+
 // A failed walk, with a reason: DATA_LOSS or FAILED_PRECONDITION HISTORY_FAILED.
 absl::Status HistoryFailed(const absl::Status& status);
 

@@ -116,26 +116,16 @@ absl::StatusOr<SearchPlan> SearchPlan::Make(const v1::BatchSearchRequest& reques
 }
 
 absl::Status SearchPlan::Prepare(const Query& query, const index::CollectionConfig& config,
-                                 Prepared* prepared) const {
-  absl::StatusOr<std::vector<int32_t>> vector = ConvertVector(
-      query.wire->vector(), config.dimension, config.metric, absl::StrCat(query.field, ".vector"));
-  if (!vector.ok()) return vector.status();
-  prepared->vector = *std::move(vector);
-  prepared->query.vector = prepared->vector;
-  prepared->query.k = query.wire->k();
-  if (query.filter.has_value()) prepared->query.filter = &*query.filter;
-  if (!query.wire->has_threshold()) return absl::OkStatus();
-  const absl::StatusOr<int64_t> bound = ConvertThreshold(query.wire->threshold(), config.metric,
-                                                         absl::StrCat(query.field, ".threshold"));
-  if (bound.ok()) prepared->query.distance_max = *bound;
-  return bound.status();
+                                 PreparedQuery* prepared) const {
+  return PrepareQuery(*query.wire, config, absl::StrCat(query.field, "."),
+                      query.filter.has_value() ? &*query.filter : nullptr, prepared);
 }
 
 absl::StatusOr<SearchPlan::Answer> SearchPlan::Search(const Engine& engine,
                                                       const Stopped& stopped) const {
   absl::StatusOr<CollectionView> opened = OpenCollection(engine, point_, *collection_);
   if (!opened.ok()) return opened.status();
-  Answer answer{*std::move(opened), std::vector<Prepared>(queries_.size()), {}};
+  Answer answer{*std::move(opened), std::vector<PreparedQuery>(queries_.size()), {}};
 
   std::vector<index::SearchQuery> queries;
   for (size_t i = 0; i < queries_.size(); ++i) {
@@ -233,7 +223,7 @@ JoinableSearch SearchPlan::ToJoin(const Engine& engine, Stopped stopped,
   JoinableSearch search;
   search.collection = *collection_;
   search.filtered = queries_.front().filter.has_value();
-  const auto prepared = std::make_shared<Prepared>();
+  const auto prepared = std::make_shared<PreparedQuery>();
   search.prepare =
       [this,
        prepared](const index::CollectionConfig& config) -> absl::StatusOr<index::SearchQuery> {

@@ -18,6 +18,7 @@
 #include "server/engine.h"
 #include "server/joined_search.h"
 #include "server/memory_reads.h"
+#include "server/query_wire.h"
 #include "server/receipts.h"
 #include "server/record_wire.h"
 #include "server/views.h"
@@ -52,13 +53,9 @@ class SearchPlan {
     std::string field;  // path of the query in the request
     std::optional<index::Filter> filter;
   };
-  struct Prepared {
-    std::vector<int32_t> vector;
-    index::SearchQuery query;  // points into the plan and to the vector
-  };
   // Everything an answer needs.
   struct Answer : CollectionView {
-    std::vector<Prepared> prepared;
+    std::vector<PreparedQuery> prepared;
     SearchAnswer found;
     JoinedAnswer Of(size_t query) const {
       return {&view, collection, &found.hits[query], &found.counts[query]};
@@ -69,7 +66,7 @@ class SearchPlan {
   absl::Status SetCommon(const Request& request, const Receipts* receipts);
   absl::Status Add(const v1::SearchQuery& query, std::string field);
   absl::Status Prepare(const Query& query, const index::CollectionConfig& config,
-                       Prepared* prepared) const;
+                       PreparedQuery* prepared) const;
   absl::StatusOr<Answer> Search(const Engine& engine, const Stopped& stopped) const;
   absl::Status Reply(const Engine& engine, const JoinedAnswer& answer,
                      const index::SearchQuery& query, const Stopped& stopped,

@@ -153,7 +153,7 @@ grpc::ServerUnaryReactor* MemoryService::GetOutcome(grpc::CallbackServerContext*
     return call;
   }
   // Before the question is asked: "not seen" holds up to here at least.
-  const absl::StatusOr<ReadView> view = OpenView(*parts_.engine, std::nullopt);
+  const absl::StatusOr<ReadView> view = OpenView(*parts_.engine);
   if (!view.ok()) {
     call->Done(view.status());
     return call;

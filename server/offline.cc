@@ -168,10 +168,7 @@ absl::StatusOr<OfflineState> ReplayToState(const EngineOptions& options,
 absl::StatusOr<index::Hash> StoredLogRoot(const EngineOptions& options, uint64_t size) {
   auto journal = OpenReadOnly(options);
   if (!journal.ok()) return journal.status();
-  storage::SnapshotStore::Options store_options;
-  store_options.directory = SnapshotDirectory(options.data_directory);
-  store_options.read_only = true;
-  auto store = storage::SnapshotStore::Open(store_options);
+  const auto store = OpenSnapshotsReadOnly(options.data_directory);
   if (!store.ok()) return store.status();
   absl::StatusOr<index::LogTree> tree = ReadBaseTree(**store, **journal);
   if (!tree.ok()) return tree.status();
@@ -200,10 +197,7 @@ absl::StatusOr<VerifiedDirectory> VerifyDataDirectory(const EngineOptions& optio
   if (!journal.ok()) return journal.status();
   absl::Status status = (*journal)->VerifyFiles();
   if (!status.ok()) return status;
-  storage::SnapshotStore::Options store_options;
-  store_options.directory = SnapshotDirectory(options.data_directory);
-  store_options.read_only = true;
-  auto store = storage::SnapshotStore::Open(store_options);
+  const auto store = OpenSnapshotsReadOnly(options.data_directory);
   if (!store.ok()) return store.status();
   const auto listed = (*store)->List();
   if (!listed.ok()) return listed.status();

@@ -2,9 +2,9 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "index/state_machine.h"
 #include "server/history_index.h"
+#include "server/recovery.h"
 
 namespace stele::server {
 namespace {
@@ -13,11 +13,6 @@ using index::Operation;
 using index::OperationKind;
 
 constexpr size_t kRowsAtOnce = 64;
-
-absl::Status Damaged(uint64_t index, std::string_view what) {
-  return absl::DataLossError(
-      absl::StrCat("entry ", index, ": ", absl::string_view(what.data(), what.size())));
-}
 
 RecordChange::Kind EndKind(const std::optional<Operation>& operation) {
   if (!operation.has_value()) return RecordChange::Kind::kErased;
@@ -74,17 +69,18 @@ absl::StatusOr<std::optional<RecordHistory::Mark>> RecordHistory::ReadMark(
   const absl::StatusOr<std::string> bytes = journal_->ReadEntry(index);
   if (!bytes.ok()) return bytes.status();
   const std::optional<index::EntryRow> row = index::DecodeEntryRow(*bytes);
-  if (!row.has_value()) return Damaged(index, "its row is malformed");
+  if (!row.has_value()) return DamagedEntry(index, "its row is malformed");
   const auto header = index::DecodeHeader(row->header);
   const auto commit = index::DecodeCommitRecord(row->commit);
   const auto effects = index::DecodeEffects(row->effects);
   if (!header.has_value() || !commit.has_value() || !effects.has_value()) {
-    return Damaged(index, "its header, commit record or effects are malformed");
+    return DamagedEntry(index, "its header, commit record or effects are malformed");
   }
-  if (effect >= effects->size()) return Damaged(index, "it has fewer effects than its history row");
+  if (effect >= effects->size())
+    return DamagedEntry(index, "it has fewer effects than its history row");
   const index::Effect& touched = (*effects)[effect];
   if (HistoryKeyOf(touched.key) != HistoryKeyOf(rows.key)) {
-    return Damaged(index, "its effects are not those that its history row names");
+    return DamagedEntry(index, "its effects are not those that its history row names");
   }
   // Another name with the same first bytes.
   if (touched.key != rows.key) return std::nullopt;
@@ -138,7 +134,7 @@ absl::Status RecordHistory::ReadOperation(uint64_t index, uint32_t first, uint32
     }
     return absl::OkStatus();
   }
-  if (!some_erased) return Damaged(index, "no operation of it wrote the record of its effect");
+  if (!some_erased) return DamagedEntry(index, "no operation of it wrote the record of its effect");
   if (mark->change.is_end()) mark->change.kind = RecordChange::Kind::kErased;
   return absl::OkStatus();
 }

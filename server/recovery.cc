@@ -21,41 +21,41 @@ namespace {
 
 using index::LogIndex;
 
-absl::Status Damaged(LogIndex index, std::string_view what) {
+}  // namespace
+
+absl::Status DamagedEntry(LogIndex index, std::string_view what) {
   return absl::DataLossError(
       absl::StrCat("entry ", index, ": ", absl::string_view(what.data(), what.size())));
 }
-
-}  // namespace
 
 absl::StatusOr<LoggedEntry> DecodeEntry(const index::LogId& log_id, LogIndex index,
                                         std::string_view bytes,
                                         std::span<const std::string_view> items) {
   std::optional<index::EntryRow> row = index::DecodeEntryRow(bytes);
-  if (!row.has_value()) return Damaged(index, "its row is malformed");
+  if (!row.has_value()) return DamagedEntry(index, "its row is malformed");
   LoggedEntry entry;
   entry.index = index;
   entry.commit = std::move(row->commit);
   entry.effects = std::move(row->effects);
   std::optional<index::CommandHeader> header = index::DecodeHeader(row->header);
-  if (!header.has_value()) return Damaged(index, "its command header is malformed");
-  if (header->log_id != log_id) return Damaged(index, "it belongs to another log");
+  if (!header.has_value()) return DamagedEntry(index, "its command header is malformed");
+  if (header->log_id != log_id) return DamagedEntry(index, "it belongs to another log");
   if (header->rules_version != index::kRulesVersion) {
     return absl::FailedPreconditionError(
         absl::StrCat("entry ", index, " was made under rules version ", header->rules_version,
                      ", which this program does not know; use a newer one"));
   }
-  if (header->item_count != items.size()) return Damaged(index, "items are missing");
+  if (header->item_count != items.size()) return DamagedEntry(index, "items are missing");
   const index::Hash items_root = header->items_root;
   entry.command.header = std::move(*header);
   for (std::string_view item : items) {
     std::optional<index::Operation> operation = index::DecodeOperation(item);
-    if (!operation.has_value()) return Damaged(index, "an item is malformed");
+    if (!operation.has_value()) return DamagedEntry(index, "an item is malformed");
     entry.command.operations.push_back(index::Prepare(std::move(*operation)));
   }
   index::Seal(entry.command);
   if (entry.command.header.items_root != items_root) {
-    return Damaged(index, "its items are not those that its header commits to");
+    return DamagedEntry(index, "its items are not those that its header commits to");
   }
   return entry;
 }
@@ -68,7 +68,7 @@ absl::StatusOr<index::ApplyResult> ApplyLogged(const LoggedEntry& entry,
   const auto commit = index::DecodeCommitRecord(entry.commit);
   auto effects = index::DecodeEffects(entry.effects);
   if (!commit.has_value() || !effects.has_value()) {
-    return Damaged(entry.index, "its commit record or its effects are malformed");
+    return DamagedEntry(entry.index, "its commit record or its effects are malformed");
   }
   logged.commit = *commit;
   logged.effects = *std::move(effects);
@@ -81,10 +81,10 @@ absl::Status ApplyEntry(const LoggedEntry& entry, Recovered* recovered, Recovery
   const index::ApplyResult& result = *applied;
   report->given_effects += result.given_count;
   if (index::EncodeCommitRecord(result.commit) != entry.commit) {
-    return Damaged(entry.index, "applying it gives another commit record than the log holds");
+    return DamagedEntry(entry.index, "applying it gives another commit record than the log holds");
   }
   if (index::EncodeEffects(result.effects) != entry.effects) {
-    return Damaged(entry.index, "applying it gives other effects than the log holds");
+    return DamagedEntry(entry.index, "applying it gives other effects than the log holds");
   }
   recovered->log_tree.Append(index::LogLeaf(entry.commit));
   return absl::OkStatus();
@@ -202,6 +202,8 @@ std::string Hex(std::span<const uint8_t> bytes) {
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
+
+std::string LogOrigin(const index::LogId& log_id) { return absl::StrCat("stele/", Hex(log_id)); }
 
 index::LogId RandomLogId() {
   index::LogId id;
@@ -387,6 +389,14 @@ void FillReport(const Recovered& recovered, RecoveryReport* report) {
 
 std::string SnapshotDirectory(const std::string& data_directory) {
   return data_directory + "/snapshots";
+}
+
+absl::StatusOr<std::unique_ptr<storage::SnapshotStore>> OpenSnapshotsReadOnly(
+    const std::string& data_directory) {
+  storage::SnapshotStore::Options options;
+  options.directory = SnapshotDirectory(data_directory);
+  options.read_only = true;
+  return storage::SnapshotStore::Open(options);
 }
 
 storage::Journal::Options JournalOptions(const EngineOptions& options) {

@@ -28,6 +28,9 @@ struct Recovered {
   index::LogTree log_tree;
 };
 
+// DATA_LOSS "entry <index>: <what>".
+absl::Status DamagedEntry(index::LogIndex index, std::string_view what);
+
 // One entry of the log, decoded, with what the log says came of it.
 struct LoggedEntry {
   index::LogIndex index = 0;
@@ -91,6 +94,8 @@ void FillReport(const Recovered& recovered, RecoveryReport* report);
 std::string FindProbe();
 storage::Journal::Options JournalOptions(const EngineOptions& options);
 std::string SnapshotDirectory(const std::string& data_directory);
+absl::StatusOr<std::unique_ptr<storage::SnapshotStore>> OpenSnapshotsReadOnly(
+    const std::string& data_directory);
 // The one place where the clock is read. Microseconds since 1970-01-01T00:00:00Z.
 int64_t SystemClockMicros();
 
@@ -99,5 +104,7 @@ index::LogId RandomLogId();
 index::Salt RandomSalt();
 uint64_t SeedOf(const index::LogId& log_id);
 std::string Hex(std::span<const uint8_t> bytes);
+// The log's name in checkpoints and receipts: their origin, and the name of the key.
+std::string LogOrigin(const index::LogId& log_id);
 
 }  // namespace stele::server

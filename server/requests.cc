@@ -19,6 +19,8 @@ absl::Status TooLong(std::string_view reason, std::string_view field, size_t siz
                   {{"limit", absl::StrCat(limit)}});
 }
 
+}  // namespace
+
 WriteDraft Refuse(absl::Status status) {
   WriteDraft draft;
   draft.status = std::move(status);
@@ -34,8 +36,6 @@ WriteDraft DraftOne(index::Operation operation, const std::string& request_id,
   draft.task.operations.push_back(index::Prepare(std::move(operation)));
   return draft;
 }
-
-}  // namespace
 
 absl::Status CheckRequestId(std::string_view request_id, std::string_view field) {
   if (request_id.empty()) {

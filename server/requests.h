@@ -48,6 +48,11 @@ struct WriteDraft {
   std::optional<Doubt> doubt;
 };
 
+WriteDraft Refuse(absl::Status status);
+// A draft of one operation that has passed its checks.
+WriteDraft DraftOne(index::Operation operation, const std::string& request_id,
+                    const std::string& actor, index::LogIndex known_index);
+
 // docs/protocol.md, "Errors", lists the reasons.
 WriteDraft DraftWrite(const v1::WriteRequest& request, const std::string& actor,
                       const CollectionLookup& lookup);

@@ -14,22 +14,6 @@ namespace {
 
 using index::OperationKind;
 
-WriteDraft Draft(index::Operation operation, const std::string& request_id,
-                 const std::string& actor, uint64_t known_index) {
-  WriteDraft draft;
-  draft.task.request_id = request_id;
-  draft.task.actor = actor;
-  draft.task.known_index = known_index;
-  draft.task.operations.push_back(index::Prepare(std::move(operation)));
-  return draft;
-}
-
-WriteDraft Refuse(absl::Status status) {
-  WriteDraft draft;
-  draft.status = std::move(status);
-  return draft;
-}
-
 absl::Status CheckHoldName(const std::string& name, const std::string& field) {
   if (!name.empty() && name.size() <= index::kHoldNameBytesMax && index::IsUtf8(name)) {
     return absl::OkStatus();
@@ -75,7 +59,7 @@ WriteDraft DraftSetHold(const v1::SetHoldRequest& request, const std::string& ac
   }
   if (status.ok()) status = TakeIds(hold, &operation.ids);
   if (!status.ok()) return Refuse(std::move(status));
-  return Draft(std::move(operation), request.request_id(), actor, request.known_index());
+  return DraftOne(std::move(operation), request.request_id(), actor, request.known_index());
 }
 
 WriteDraft DraftReleaseHold(const v1::ReleaseHoldRequest& request, const std::string& actor) {
@@ -87,7 +71,7 @@ WriteDraft DraftReleaseHold(const v1::ReleaseHoldRequest& request, const std::st
   operation.kind = OperationKind::kReleaseHold;
   operation.collection = request.collection();
   operation.hold = request.name();
-  return Draft(std::move(operation), request.request_id(), actor, request.known_index());
+  return DraftOne(std::move(operation), request.request_id(), actor, request.known_index());
 }
 
 WriteDraft DraftSetRetention(const v1::SetRetentionRequest& request, const std::string& actor) {
@@ -102,7 +86,7 @@ WriteDraft DraftSetRetention(const v1::SetRetentionRequest& request, const std::
   index::Operation operation;
   operation.kind = OperationKind::kSetHistory;
   operation.history_entries = request.history_entries();
-  return Draft(std::move(operation), request.request_id(), actor, request.known_index());
+  return DraftOne(std::move(operation), request.request_id(), actor, request.known_index());
 }
 
 }  // namespace stele::server

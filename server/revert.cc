@@ -62,26 +62,21 @@ class Reversal : public std::enable_shared_from_this<Reversal> {
   // What the record was after to_index: nothing where it was not there.
   absl::StatusOr<std::optional<RecordThen>> Target() const {
     const Engine& engine = *parts_.engine;
-    const index::LogIndex base = engine.base_index();
-    const index::LogIndex newest = engine.published_index();
-    if (request_.to_index() < base || request_.to_index() > newest) {
-      return MakeError(absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE",
-                       absl::StrCat("to_index is ", request_.to_index(),
-                                    "; this log holds entries ", base, " to ", newest),
-                       {{"smallest", absl::StrCat(base)}, {"largest", absl::StrCat(newest)}});
-    }
+    const absl::Status held =
+        CheckToIndex(request_.to_index(), engine.base_index(), engine.published_index());
+    if (!held.ok()) return held;
     absl::StatusOr<std::optional<RecordThen>> then =
         RecordAfter(&engine.journal(), request_.collection(), request_.id(), request_.to_index());
     if (!then.ok()) return HistoryFailed(then.status());
     const bool unknown = then->has_value()
                              ? !(*then)->change.is_end() &&
                                    (*then)->content.state == RecordContent::State::kBeforeLog
-                             : base > 0;
+                             : engine.base_index() > 0;
     if (unknown) {
       return MakeError(
           absl::StatusCode::kFailedPrecondition, "CONTENT_BEFORE_LOG",
           absl::StrCat("what ", Quote(request_.id()), " was after entry ", request_.to_index(),
-                       " was written before this log began, at ", base));
+                       " was written before this log began, at ", engine.base_index()));
     }
     if (then->has_value() && !(*then)->change.is_end() &&
         (*then)->content.state == RecordContent::State::kErased) {

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "index/kernels.h"
 #include "index/search.h"
 #include "server/call.h"
 #include "server/conversion.h"
@@ -16,6 +15,7 @@
 #include "server/filter_wire.h"
 #include "server/memory_search.h"
 #include "server/outcomes.h"
+#include "server/query_wire.h"
 #include "server/replay_without.h"
 #include "server/requests.h"
 #include "server/views.h"
@@ -26,34 +26,20 @@ namespace {
 constexpr int kByIdsMax = 16;
 constexpr int kLeftOutIdsMax = 1'000;
 
-// A query, converted for a collection.
-struct Question {
-  std::vector<int32_t> vector;
+// A query with its filter, converted for a collection.
+struct Question : PreparedQuery {
   std::optional<index::Filter> filter;
-  index::SearchQuery query;
 };
 
 absl::Status Convert(const v1::SearchQuery& wire, const index::CollectionConfig& config,
                      Question* question) {
-  absl::StatusOr<std::vector<int32_t>> vector =
-      ConvertVector(wire.vector(), config.dimension, config.metric, "query.vector");
-  if (!vector.ok()) return vector.status();
-  question->vector = *std::move(vector);
-  question->query.vector = question->vector;
-  question->query.k = wire.k();
   if (wire.has_filter()) {
     absl::StatusOr<index::Filter> filter = ConvertFilter(wire.filter(), "query.filter");
     if (!filter.ok()) return filter.status();
     question->filter = *std::move(filter);
-    question->query.filter = &*question->filter;
   }
-  if (wire.has_threshold()) {
-    const absl::StatusOr<int64_t> bound =
-        ConvertThreshold(wire.threshold(), config.metric, "query.threshold");
-    if (!bound.ok()) return bound.status();
-    question->query.distance_max = *bound;
-  }
-  return absl::OkStatus();
+  return PrepareQuery(wire, config, "query.",
+                      question->filter.has_value() ? &*question->filter : nullptr, question);
 }
 
 // One state, with the question in its form and the answer. Without a collection nothing is found.
@@ -340,12 +326,10 @@ absl::Status CounterfactualPlan::RunWithoutEntries(
   const bool by_actor = !request_->has_entries();
   const v1::LogRange& range = request_->entries();
   if (!by_actor && (range.first_index() < engine.base_index() || range.last_index() > n)) {
-    return MakeError(
-        absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE",
-        absl::StrCat("entries ", range.first_index(), " to ", range.last_index(),
-                     " are not all in this log up to the state that is asked, ",
-                     engine.base_index(), " to ", n),
-        {{"smallest", absl::StrCat(engine.base_index())}, {"largest", absl::StrCat(n)}});
+    return EntryOutOfRange(absl::StrCat("entries ", range.first_index(), " to ", range.last_index(),
+                                        " are not all in this log up to the state that is asked, ",
+                                        engine.base_index(), " to ", n),
+                           engine.base_index(), n);
   }
   Side actual;
   actual.collection = view->FindCollection(request_->collection());

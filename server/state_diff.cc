@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "index/command.h"
 #include "server/history_index.h"
+#include "server/recovery.h"
 
 namespace stele::server {
 namespace {
@@ -19,11 +20,6 @@ using index::Operation;
 using index::OperationKind;
 
 constexpr uint64_t kEntriesPerCheck = 64;
-
-absl::Status Damaged(LogIndex index, std::string_view what) {
-  return absl::DataLossError(
-      absl::StrCat("entry ", index, ": ", absl::string_view(what.data(), what.size())));
-}
 
 // Keys are digests: any part of them is a good hash.
 struct HashOfKey {
@@ -98,7 +94,7 @@ class Comparison {
     const std::optional<index::EntryRow> row = index::DecodeEntryRow(bytes);
     const auto commit = row.has_value() ? index::DecodeCommitRecord(row->commit) : std::nullopt;
     const auto effects = row.has_value() ? index::DecodeEffects(row->effects) : std::nullopt;
-    if (!commit.has_value() || !effects.has_value()) return Damaged(index, "it is malformed");
+    if (!commit.has_value() || !effects.has_value()) return DamagedEntry(index, "it is malformed");
     if (effects->empty()) return absl::OkStatus();
     const bool has_records = std::any_of(effects->begin(), effects->end(), [](const Effect& e) {
       return e.kind == Effect::Kind::kRecord;
@@ -216,7 +212,7 @@ class Comparison {
         read = lookup.index;
       }
       if (lookup.effect >= effects.size() || effects[lookup.effect].key != *lookup.key) {
-        return Damaged(lookup.index, "its effects are not those that its history row names");
+        return DamagedEntry(lookup.index, "its effects are not those that its history row names");
       }
       const Hash& value = effects[lookup.effect].value;
       if (value != index::kZeroHash) versions[*lookup.key] = {lookup.index, value};
@@ -230,7 +226,7 @@ class Comparison {
     const std::optional<index::EntryRow> row = index::DecodeEntryRow(*bytes);
     std::optional<std::vector<Effect>> effects =
         row.has_value() ? index::DecodeEffects(row->effects) : std::nullopt;
-    if (!effects.has_value()) return Damaged(index, "its effects are malformed");
+    if (!effects.has_value()) return DamagedEntry(index, "its effects are malformed");
     return *std::move(effects);
   }
 

@@ -196,9 +196,8 @@ absl::Status DiffStatesPlan::Run(const Engine& engine, const Stopped& stopped,
   if (!view.ok()) return view.status();
   const index::LogIndex base = engine.base_index();
   if (request_->from_index() < base || request_->to_index() > view->n()) {
-    return MakeError(absl::StatusCode::kOutOfRange, "ENTRY_OUT_OF_RANGE",
-                     absl::StrCat("this log holds entries ", base, " to ", view->n()),
-                     {{"smallest", absl::StrCat(base)}, {"largest", absl::StrCat(view->n())}});
+    return EntryOutOfRange(absl::StrCat("this log holds entries ", base, " to ", view->n()), base,
+                           view->n());
   }
   std::optional<std::string> last;
   if (!request_->page_token().empty()) {

@@ -19,9 +19,6 @@ namespace stele::server {
 struct ReadPoint {
   std::optional<index::LogIndex> index;
   std::optional<int64_t> time_micros;
-
-  ReadPoint() = default;
-  ReadPoint(std::nullopt_t /*newest*/) {}  // NOLINT(google-explicit-constructor)
   bool is_newest() const { return !index.has_value() && !time_micros.has_value(); }
 };
 

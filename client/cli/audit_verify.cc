@@ -23,17 +23,17 @@ absl::StatusOr<Verified> ReportEntry(const std::string& bytes, const index::Veri
   verified.json["verified"] = "log inclusion";
   verified.json["index"] = commit.index;
   verified.json["outcome"] = static_cast<int>(commit.outcome);
-  verified.json["command"] = Hex(std::string(index::AsBytes(commit.command)));
-  verified.json["effects_root"] = Hex(std::string(index::AsBytes(commit.effects_root)));
+  verified.json["command"] = Hex(commit.command);
+  verified.json["effects_root"] = Hex(commit.effects_root);
   verified.json["state_index"] = commit.state_index;
-  verified.json["state_root"] = Hex(std::string(index::AsBytes(commit.state_root)));
+  verified.json["state_root"] = Hex(commit.state_root);
   verified.json["checkpoint"] = CheckpointToJson(entry->checkpoint);
-  verified.text = absl::StrCat(
-      "VERIFIED: entry ", commit.index, " is in the log; its outcome is ",
-      static_cast<int>(commit.outcome),
-      commit.outcome == index::Outcome::kOk ? " (executed)" : " (rejected)",
-      ", the state root after it ", Hex(std::string(index::AsBytes(commit.state_root))), "\n",
-      CheckpointToText(entry->checkpoint));
+  verified.text =
+      absl::StrCat("VERIFIED: entry ", commit.index, " is in the log; its outcome is ",
+                   static_cast<int>(commit.outcome),
+                   commit.outcome == index::Outcome::kOk ? " (executed)" : " (rejected)",
+                   ", the state root after it ", Hex(commit.state_root), "\n",
+                   CheckpointToText(entry->checkpoint));
   return verified;
 }
 
@@ -66,9 +66,8 @@ Json ContentToJson(const index::RecordContent& content) {
       index::Decoder(content.vector).Components(static_cast<uint32_t>(content.vector.size() / 4));
   for (const int32_t component : vector) json["vector_q16"].push_back(component);
   json["attributes"] = Hex(content.attributes);
-  json["document_hash"] = content.document.has_value()
-                              ? Json(Hex(std::string(index::AsBytes(*content.document))))
-                              : Json(nullptr);
+  json["document_hash"] =
+      content.document.has_value() ? Json(Hex(*content.document)) : Json(nullptr);
   return json;
 }
 
@@ -98,11 +97,11 @@ absl::StatusOr<Verified> ReportRecord(const std::string& bytes, const VerifyInpu
   json["id"] = proof->id;
   json["exists"] = proof->commitment.has_value();
   if (proof->commitment.has_value()) {
-    json["commitment"] = Hex(std::string(index::AsBytes(*proof->commitment)));
+    json["commitment"] = Hex(*proof->commitment);
   }
   if (proof->content.has_value()) json["content"] = ContentToJson(*proof->content);
   json["document_checked"] = inputs.document.has_value();
-  json["state_root"] = Hex(std::string(index::AsBytes(entry->commit.state_root)));
+  json["state_root"] = Hex(entry->commit.state_root);
   json["checkpoint"] = CheckpointToJson(entry->checkpoint);
   verified.text = absl::StrCat("VERIFIED: after entry ", entry->commit.index, " the collection ",
                                Printable(proof->collection, 128),
@@ -140,7 +139,7 @@ absl::StatusOr<Verified> ReportErasure(const std::string& bytes, const index::Ve
   verified.json["snapshots"] = certificate->snapshots_count;
   verified.json["records"] = Json::array();
   for (const index::Hash& record : certificate->records) {
-    verified.json["records"].push_back(Hex(std::string(index::AsBytes(record))));
+    verified.json["records"].push_back(Hex(record));
   }
   const index::Checkpoint log{certificate->origin, certificate->size, certificate->root};
   verified.json["checkpoint"] = CheckpointToJson(log);
@@ -199,13 +198,13 @@ Json CheckpointToJson(const index::Checkpoint& checkpoint) {
   Json json;
   json["origin"] = checkpoint.origin;
   json["tree_size"] = checkpoint.size;
-  json["root"] = Hex(std::string(index::AsBytes(checkpoint.root)));
+  json["root"] = Hex(checkpoint.root);
   return json;
 }
 
 std::string CheckpointToText(const index::Checkpoint& checkpoint) {
   return absl::StrCat("log    ", checkpoint.origin, "\nsize   ", checkpoint.size,
-                      " entries\nroot   ", Hex(std::string(index::AsBytes(checkpoint.root))), "\n");
+                      " entries\nroot   ", Hex(checkpoint.root), "\n");
 }
 
 absl::StatusOr<ProvedEntry> VerifyEntry(const std::string& bytes, const index::VerifierKey& key) {

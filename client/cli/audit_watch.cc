@@ -48,11 +48,8 @@ absl::StatusOr<std::optional<AuditState>> ReadAuditState(const std::string& path
 }
 
 absl::Status WriteAuditState(const std::string& path, const AuditState& state) {
-  auto file = AtomicFile::Create(path);
-  if (!file.ok()) return file.status();
-  const absl::Status written = file->Write(
-      absl::StrCat(kHeader, "\nkey ", index::EncodeVerifierKey(state.key), "\n\n", state.note));
-  return written.ok() ? file->Commit() : written;
+  return WriteFile(path, absl::StrCat(kHeader, "\nkey ", index::EncodeVerifierKey(state.key),
+                                      "\n\n", state.note));
 }
 
 absl::Status LookOnce(Client& client, AuditState* state, std::string* evidence) {

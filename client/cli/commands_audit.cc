@@ -48,10 +48,7 @@ absl::Status Deliver(const std::string& text, const AuditOptions& options) {
     std::fwrite(text.data(), 1, text.size(), stdout);
     return absl::OkStatus();
   }
-  auto file = AtomicFile::Create(options.out);
-  if (!file.ok()) return file.status();
-  const absl::Status written = file->Write(text);
-  return written.ok() ? file->Commit() : written;
+  return WriteFile(options.out, text);
 }
 
 absl::Status RunCheckpoint(Context& context, const AuditOptions& options) {
@@ -194,7 +191,7 @@ void PrintLook(const Context& context, const AuditState& state) {
   Json json;
   json["origin"] = state.checkpoint.origin;
   json["tree_size"] = state.checkpoint.size;
-  json["root"] = Hex(std::string(index::AsBytes(state.checkpoint.root)));
+  json["root"] = Hex(state.checkpoint.root);
   // One line for each look, also as JSON.
   if (context.json) {
     std::printf("%s\n", json.dump().c_str());

@@ -1,26 +1,19 @@
 // `diff`, `diff search`, `counterfactual`.
 #include <memory>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/context.h"
 #include "client/cli/read_options.h"
+#include "client/cli/table.h"
 
 namespace stele::client::cli {
 namespace {
 
 using Hits = google::protobuf::RepeatedPtrField<v1::Hit>;
 using HitDiffs = google::protobuf::RepeatedPtrField<v1::HitDiff>;
-
-// "DIFF_KIND_ADDED" without its first `prefix_size` characters, as "added".
-std::string Word(const std::string& name, size_t prefix_size) {
-  std::string word = name.size() > prefix_size ? name.substr(prefix_size) : "unknown";
-  for (char& c : word) c = c == '_' ? ' ' : absl::ascii_tolower(static_cast<unsigned char>(c));
-  return word;
-}
 
 std::string KindWord(v1::DiffKind kind) { return Word(v1::DiffKind_Name(kind), 10); }
 

@@ -169,10 +169,7 @@ absl::Status RunRecord(Context& context, const GoldenOptions& options) {
     golden.state.snapshot_hash = source->state.snapshot_hash;
     golden.queries.push_back(std::move(query));
   }
-  auto file = AtomicFile::Create(options.out);
-  if (!file.ok()) return file.status();
-  absl::Status status = file->Write(GoldenToText(golden));
-  if (status.ok()) status = file->Commit();
+  const absl::Status status = WriteFile(options.out, GoldenToText(golden));
   if (!status.ok()) return status;
   Json json;
   json["queries"] = golden.queries.size();

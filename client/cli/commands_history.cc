@@ -1,11 +1,11 @@
 // `history`, `revert`.
 #include <memory>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/cli/context.h"
 #include "client/cli/read_options.h"
+#include "client/cli/table.h"
 
 namespace stele::client::cli {
 namespace {
@@ -16,13 +16,6 @@ struct HistoryArguments {
   uint64_t limit = 100;
   std::optional<uint64_t> to_index;
 };
-
-// "CHANGE_KIND_CREATED" as "created".
-std::string Word(const std::string& name, size_t prefix_size) {
-  std::string word = name.size() > prefix_size ? name.substr(prefix_size) : "unknown";
-  for (char& c : word) c = c == '_' ? ' ' : absl::ascii_tolower(static_cast<unsigned char>(c));
-  return word;
-}
 
 std::string KindWord(v1::ChangeKind kind) { return Word(v1::ChangeKind_Name(kind), 12); }
 

@@ -45,7 +45,7 @@ absl::Status PrintEntry(const Context& context, const v1::LogEntry& entry) {
   json["inserted"] = commit->inserted_count;
   json["updated"] = commit->updated_count;
   json["deleted"] = commit->deleted_count;
-  json["state_root"] = Hex(std::string(index::AsBytes(commit->state_root)));
+  json["state_root"] = Hex(commit->state_root);
   if (context.json) {
     std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {

@@ -178,10 +178,7 @@ absl::Status WriteReceipt(const SearchArguments& arguments, size_t count, size_t
   if (receipt.empty()) {
     return absl::UnimplementedError("the server gave no receipt: it is too old to make them");
   }
-  auto file = AtomicFile::Create(path);
-  if (!file.ok()) return file.status();
-  const absl::Status written = file->Write(receipt);
-  return written.ok() ? file->Commit() : written;
+  return WriteFile(path, receipt);
 }
 
 absl::Status RunSearch(Context& context, const SearchArguments& arguments) {

@@ -80,13 +80,6 @@ absl::StatusOr<AuditState> StateToBegin(const WitnessOptions& options) {
   return **std::move(remembered);
 }
 
-absl::Status WriteTo(const std::string& path, const std::string& text) {
-  auto file = AtomicFile::Create(path);
-  if (!file.ok()) return file.status();
-  const absl::Status written = file->Write(text);
-  return written.ok() ? file->Commit() : written;
-}
-
 absl::Status RunCosign(Context& context, const WitnessOptions& options) {
   const auto witness = OpenWitness(options);
   if (!witness.ok()) return witness.status();
@@ -98,8 +91,9 @@ absl::Status RunCosign(Context& context, const WitnessOptions& options) {
   const absl::Status seen = LookOnce(*client, &*state, &evidence);
   if (ExitCodeFor(seen) == kExitFork) {
     const std::string path = absl::StrCat(options.state_file, ".conflict");
-    std::fprintf(stderr, "stele: both checkpoints are in %s\n",
-                 WriteTo(path, evidence).ok() ? path.c_str() : "no file: it could not be written");
+    std::fprintf(
+        stderr, "stele: both checkpoints are in %s\n",
+        WriteFile(path, evidence).ok() ? path.c_str() : "no file: it could not be written");
   }
   if (!seen.ok()) return seen;
   // Before anybody can see the signature: after a crash it signs nothing that contradicts it.
@@ -110,7 +104,7 @@ absl::Status RunCosign(Context& context, const WitnessOptions& options) {
   if (!note.ok()) return note.status();
   Json json;
   json["tree_size"] = state->checkpoint.size;
-  json["root"] = Hex(std::string(index::AsBytes(state->checkpoint.root)));
+  json["root"] = Hex(state->checkpoint.root);
   json["time"] = time;
   if (!options.no_submit) {
     const auto added = client->AddCosignatures(*note);
@@ -118,7 +112,7 @@ absl::Status RunCosign(Context& context, const WitnessOptions& options) {
     json["added"] = added->added_count();
   }
   if (!options.out.empty()) {
-    const absl::Status written = WriteTo(options.out, *note);
+    const absl::Status written = WriteFile(options.out, *note);
     if (!written.ok()) return written;
   }
   context.Print(json, absl::StrCat("cosigned ", state->checkpoint.size, " entries as ",

@@ -193,4 +193,12 @@ absl::StatusOr<std::string> TextOrFile(const std::string& argument) {
   return ReadFile(argument.substr(1), kArgumentFileBytesMax);
 }
 
+absl::Status WriteFile(const std::string& path, absl::string_view bytes) {
+  absl::StatusOr<AtomicFile> file = AtomicFile::Create(path);
+  absl::Status status = file.status();
+  if (status.ok()) status = file->Write(bytes);
+  if (status.ok()) status = file->Commit();
+  return status;
+}
+
 }  // namespace stele::client::cli

@@ -85,4 +85,7 @@ class AtomicFile {
   FileHandle file_;
 };
 
+// A whole file, as AtomicFile writes it.
+absl::Status WriteFile(const std::string& path, absl::string_view bytes);
+
 }  // namespace stele::client::cli

@@ -222,8 +222,7 @@ absl::StatusOr<Golden> GoldenFromJson(absl::string_view text, absl::string_view 
 }
 
 GoldenState StateOf(const index::ReceiptState& state) {
-  return {state.log, state.log_index, state.state_index,
-          Hex(std::string(index::AsBytes(state.state_root))), ""};
+  return {state.log, state.log_index, state.state_index, Hex(state.state_root), ""};
 }
 
 std::vector<GoldenHit> HitsOf(const index::SearchReceipt& receipt) {

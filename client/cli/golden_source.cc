@@ -1,19 +1,18 @@
 #include "client/cli/golden_source.h"
 
 #include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/table.h"
 #include "index/kernels.h"
-#include "server/conversion.h"
 #include "server/filter_wire.h"
 #include "server/offline.h"
+#include "server/query_wire.h"
 #include "server/recovery.h"
 
 namespace stele::client::cli {
 namespace {
-
-std::string HexOf(const index::Hash& hash) { return Hex(std::string(index::AsBytes(hash))); }
 
 // As the server does it.
 absl::StatusOr<index::SearchReceipt> SearchOffline(const server::OfflineState& state,
@@ -25,33 +24,25 @@ absl::StatusOr<index::SearchReceipt> SearchOffline(const server::OfflineState& s
     return absl::NotFoundError(
         absl::StrCat("there is no collection ", Printable(name, 128), " in the snapshot"));
   }
-  const index::CollectionConfig& config = collection->config();
-  const auto vector =
-      server::ConvertVector(wire.vector(), config.dimension, config.metric, "vector");
-  if (!vector.ok()) return vector.status();
   if (wire.k() == 0 || wire.k() > index::kSearchKMax) {
     return absl::InvalidArgumentError(
         absl::StrCat("k is ", wire.k(), ", it must be 1 to ", index::kSearchKMax));
   }
-  index::SearchQuery query;
-  query.vector = *vector;
-  query.k = wire.k();
-  index::Filter filter;
+  std::optional<index::Filter> filter;
   if (wire.has_filter()) {
     auto converted = server::ConvertFilter(wire.filter(), "filter");
     if (!converted.ok()) return converted.status();
     filter = *std::move(converted);
-    query.filter = &filter;
   }
-  if (wire.has_threshold()) {
-    const auto bound = server::ConvertThreshold(wire.threshold(), config.metric, "threshold");
-    if (!bound.ok()) return bound.status();
-    query.distance_max = *bound;
-  }
+  server::PreparedQuery prepared;
+  const absl::Status status = server::PrepareQuery(
+      wire, collection->config(), "", filter.has_value() ? &*filter : nullptr, &prepared);
+  if (!status.ok()) return status;
+  const index::SearchQuery& query = prepared.query;
   index::SearchReceipt receipt = index::DescribeSearch(
       *collection, query, index::SearchAll(*collection, n, query, index::BestKernels()));
-  static_cast<index::ReceiptState&>(receipt) = {absl::StrCat("stele/", server::Hex(state.log_id)),
-                                                n, state.position.state_index,
+  static_cast<index::ReceiptState&>(receipt) = {server::LogOrigin(state.log_id), n,
+                                                state.position.state_index,
                                                 state.position.state_root, index::kRulesVersion};
   return receipt;
 }
@@ -88,11 +79,11 @@ absl::StatusOr<GoldenSource> OpenSnapshotSource(const std::string& path) {
   if (!loaded.ok()) return loaded.status();
   const auto state = std::make_shared<const server::OfflineState>(*std::move(loaded));
   GoldenSource source;
-  source.state.log = absl::StrCat("stele/", server::Hex(state->log_id));
+  source.state.log = server::LogOrigin(state->log_id);
   source.state.log_index = state->position.log_index;
   source.state.state_index = state->position.state_index;
-  source.state.state_root = HexOf(state->position.state_root);
-  source.state.snapshot_hash = HexOf(*state->snapshot_hash);
+  source.state.state_root = Hex(state->position.state_root);
+  source.state.snapshot_hash = Hex(*state->snapshot_hash);
   source.ask = [state](const std::string& collection, const v1::SearchQuery& query) {
     return SearchOffline(*state, collection, query);
   };

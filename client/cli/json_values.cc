@@ -248,4 +248,6 @@ size_t DimensionOf(const v1::Vector& vector) {
 
 std::string Hex(absl::string_view bytes) { return absl::BytesToHexString(bytes); }
 
+std::string Hex(const index::Hash& hash) { return Hex(std::string(index::AsBytes(hash))); }
+
 }  // namespace stele::client::cli

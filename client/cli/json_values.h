@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "index/types.h"
 #include "stele/v1/memory_service.pb.h"
 #include "stele/v1/types.pb.h"
 
@@ -56,5 +57,6 @@ size_t DimensionOf(const v1::Vector& vector);
 
 // Lower-case hexadecimal.
 std::string Hex(absl::string_view bytes);
+std::string Hex(const index::Hash& hash);
 
 }  // namespace stele::client::cli

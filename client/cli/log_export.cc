@@ -30,11 +30,8 @@ class Exporter {
       return absl::PermissionDeniedError(
           absl::StrCat(path.parent_path().string(), ": ", error.message()));
     }
-    auto file = AtomicFile::Create(path.string());
-    if (!file.ok()) return file.status();
     bytes_ += bytes.size();
-    const absl::Status status = file->Write(bytes);
-    return status.ok() ? file->Commit() : status;
+    return WriteFile(path.string(), bytes);
   }
 
   absl::Status Add(const v1::LogEntry& entry) {

@@ -21,8 +21,6 @@ using index::SearchReceipt;
 
 absl::Status Failed(absl::string_view what) { return absl::DataLossError(what); }
 
-std::string HexOf(const index::Hash& hash) { return Hex(std::string(index::AsBytes(hash))); }
-
 std::string HitText(const ReceiptHit* hit) {
   if (hit == nullptr) return "nothing";
   return absl::StrCat(Printable(hit->id, 256), " at raw distance ", hit->distance);
@@ -47,14 +45,14 @@ absl::Status CompareHits(const std::vector<ReceiptHit>& said, const std::vector<
 }
 
 absl::Status CheckState(const SearchReceipt& receipt, const server::OfflineState& state) {
-  const std::string log = absl::StrCat("stele/", server::Hex(state.log_id));
+  const std::string log = server::LogOrigin(state.log_id);
   if (log != receipt.log) {
     return Failed(absl::StrCat("the receipt is of the log ", receipt.log, ", the data of ", log));
   }
   if (state.position.state_root != receipt.state_root) {
     return Failed(absl::StrCat("the receipt, line 5: it says the state root ",
-                               HexOf(receipt.state_root), ", the one of the data after entry ",
-                               state.position.log_index, " is ", HexOf(state.position.state_root)));
+                               Hex(receipt.state_root), ", the one of the data after entry ",
+                               state.position.log_index, " is ", Hex(state.position.state_root)));
   }
   if (state.position.state_index != receipt.state_index) {
     return Failed(absl::StrCat("the receipt, line 4: it says the state index ", receipt.state_index,
@@ -215,13 +213,13 @@ Json ReceiptToJson(const SearchReceipt& receipt) {
   json["log"] = receipt.log;
   json["log_index"] = receipt.log_index;
   json["state_index"] = receipt.state_index;
-  json["state_root"] = HexOf(receipt.state_root);
+  json["state_root"] = Hex(receipt.state_root);
   json["collection"] = receipt.collection;
   json["k"] = receipt.k;
   json["hits"] = Json::array();
   for (const ReceiptHit& hit : receipt.hits) {
     json["hits"].push_back(
-        {{"id", hit.id}, {"distance_raw", hit.distance}, {"record", HexOf(hit.record)}});
+        {{"id", hit.id}, {"distance_raw", hit.distance}, {"record", Hex(hit.record)}});
   }
   if (receipt.checkpoint.has_value()) {
     json["checkpoint"] =
@@ -233,13 +231,13 @@ Json ReceiptToJson(const SearchReceipt& receipt) {
 std::string ReceiptToText(const SearchReceipt& receipt) {
   std::string text =
       absl::StrCat("log        ", receipt.log, "\nstate      after entry ", receipt.log_index,
-                   ", root ", HexOf(receipt.state_root), "\ncollection ",
+                   ", root ", Hex(receipt.state_root), "\ncollection ",
                    Printable(receipt.collection, 128), "\nhits       ", receipt.hits.size(),
                    " of at most ", receipt.k, receipt.filter.has_value() ? ", with a filter" : "",
                    receipt.distance_max.has_value() ? ", with a threshold" : "", "\n");
   if (receipt.checkpoint.has_value()) {
     absl::StrAppend(&text, "checkpoint ", receipt.checkpoint->first, " entries, root ",
-                    HexOf(receipt.checkpoint->second), "\n");
+                    Hex(receipt.checkpoint->second), "\n");
   }
   return text;
 }

@@ -90,10 +90,7 @@ absl::Status SaveResumeFile(const std::string& path, const ResumeState& state) {
   json["acknowledged_rows"] = state.acknowledged_rows;
   json["sent_rows"] = state.sent_rows;
   json["known_index"] = state.known_index;
-  absl::StatusOr<AtomicFile> file = AtomicFile::Create(path);
-  absl::Status status = file.status();
-  if (status.ok()) status = file->Write(absl::StrCat(json.dump(2), "\n"));
-  if (status.ok()) status = file->Commit();
+  const absl::Status status = WriteFile(path, absl::StrCat(json.dump(2), "\n"));
   if (status.ok()) return status;
   return absl::Status(status.code(),
                       absl::StrCat("the progress file cannot be written (", status.message(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 
 namespace stele::client::cli {
@@ -16,6 +17,12 @@ size_t Width(absl::string_view text) {
 }
 
 }  // namespace
+
+std::string Word(const std::string& name, size_t prefix_size) {
+  std::string word = name.size() > prefix_size ? name.substr(prefix_size) : "unknown";
+  for (char& c : word) c = c == '_' ? ' ' : absl::ascii_tolower(static_cast<unsigned char>(c));
+  return word;
+}
 
 std::string Printable(absl::string_view text, size_t width_max) {
   std::string result;

@@ -3,6 +3,7 @@
 // Pure; thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace stele::client::cli {
 // The text with control characters as \xNN and cut to `width_max` characters, so that an id or a
 // document cannot move the cursor of a terminal.
 std::string Printable(absl::string_view text, size_t width_max);
+
+// The name of a value of the wire's enums for people: "CHANGE_KIND_CREATED" as "created", given the
+// size of the prefix; what has no name is "unknown".
+std::string Word(const std::string& name, size_t prefix_size);
 
 class Table {
  public:

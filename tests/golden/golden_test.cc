@@ -12,6 +12,7 @@
 #include "index/commit_record.h"
 #include "index/holds.h"
 #include "index/snapshot.h"
+#include "tests/golden/example_log.h"
 #include "tests/golden/golden_file.h"
 #include "tests/golden/script.h"
 
@@ -25,30 +26,12 @@ std::string Bytes(const Hash& hash) { return std::string(AsBytes(hash)); }
 Operation MakeOperation(OperationKind kind) {
   Operation operation;
   operation.kind = kind;
-  const bool erases = kind == OperationKind::kErase || kind == OperationKind::kEraseByFilter;
-  if (kind <= OperationKind::kDropCollection || erases) operation.collection = "notes";
+  if (kind <= OperationKind::kDropCollection || Erases(kind)) operation.collection = "notes";
   if (IsRecordKind(kind)) operation.id = "a";
   return operation;
 }
 
-std::string Attributes() {
-  return EncodeAttributes({{"n", EncodeInt64(1)}, {"tag", *EncodeString("red")}});
-}
-
-Operation Upsert() {
-  Operation operation = MakeOperation(OperationKind::kUpsert);
-  operation.vector = {65536, -1};
-  operation.attributes = Attributes();
-  operation.document = "hello";
-  return operation;
-}
-
 Filter SomeFilter() {
-  Filter n;
-  n.kind = Filter::Kind::kCondition;
-  n.test = Filter::Test::kLess;
-  n.attribute = "n";
-  n.literals = {EncodeInt64(5)};
   Filter tag;
   tag.kind = Filter::Kind::kCondition;
   tag.test = Filter::Test::kExists;
@@ -57,7 +40,7 @@ Filter SomeFilter() {
   none.kind = Filter::Kind::kNoneOf;
   none.parts = {tag};
   Filter all;
-  all.parts = {n, none};
+  all.parts = {ExampleCondition(), none};
   return all;
 }
 
@@ -72,7 +55,7 @@ void AddValues(Samples* samples) {
   (*samples)["value.timestamp"] = EncodeTimestamp(1);
   (*samples)["value.list"] = *EncodeList(std::vector{EncodeBool(true), EncodeBool(false)});
   (*samples)["value.list.empty"] = *EncodeList({});
-  (*samples)["attributes"] = Attributes();
+  (*samples)["attributes"] = ExampleAttributes();
   Encoder filter;
   EncodeFilter(SomeFilter(), filter);
   (*samples)["filter"] = filter.bytes();
@@ -83,14 +66,14 @@ void AddOperations(Samples* samples) {
     (*samples)["operation." + name] = EncodeOperation(operation);
     (*samples)["item." + name] = Bytes(Prepare(operation).item);
   };
-  add("upsert", Upsert());
-  Operation insert = Upsert();
+  add("upsert", ExampleUpsert());
+  Operation insert = ExampleUpsert();
   insert.kind = OperationKind::kInsert;
   insert.precondition.kind = Precondition::Kind::kMustNotExist;
   add("insert", insert);
   Operation update = MakeOperation(OperationKind::kUpdateAttributes);
   update.precondition = {Precondition::Kind::kExpectedVersion, 2};
-  update.attributes = Attributes();
+  update.attributes = ExampleAttributes();
   update.removed = {"old", "older"};
   add("update", update);
   add("delete", MakeOperation(OperationKind::kDelete));
@@ -111,7 +94,7 @@ void AddOperations(Samples* samples) {
     add("salted_" + name, operation);
     add("salted_" + name + ".erased", WithoutContent(operation));
   };
-  add_salted("upsert", Upsert());
+  add_salted("upsert", ExampleUpsert());
   (*samples)["salted_record_commitment"] =
       (*samples)["operation.salted_upsert.erased"].substr(1 + 9 + 9 + 5);
   add_salted("insert", insert);
@@ -164,33 +147,13 @@ void AddOperations(Samples* samples) {
   add("receipts", receipts);
 }
 
-// The log of three entries that docs/format.md follows: genesis, create, upsert.
 void AddLog(Samples* samples) {
   StateMachine machine;
   LogTree log_tree;
-  Operation genesis = MakeOperation(OperationKind::kGenesis);
-  genesis.rules_version = 1;
-  Operation create = MakeOperation(OperationKind::kCreateCollection);
-  create.config = {2, Metric::kL2, "About"};
-  for (const Operation& operation : {genesis, create, Upsert()}) {
-    const LogIndex index = machine.next_index();
-    Command command;
-    command.operations.push_back(Prepare(operation));
-    command.header.log_id = {0xa0, 0xa1, 0xa2};
-    command.header.term = 1;
-    command.header.timestamp_micros = static_cast<int64_t>(1'700'000'000'000'000 + index);
-    command.header.clock_micros = command.header.timestamp_micros;
-    if (index == 2) {
-      command.header.actor = "alice";
-      command.header.request_id = "r-1";
-      command.header.known_index = 1;
-      command.header.expected_state_index = 1;
-    }
-    Seal(command);
-    const ApplyResult result = machine.Apply(index, command);
+  ApplyExampleLog(&machine, &log_tree, [&](const Command& command, const ApplyResult& result) {
+    const LogIndex index = result.commit.index;
     const EntryRow row = {EncodeHeader(command.header), EncodeCommitRecord(result.commit),
                           EncodeEffects(result.effects)};
-    log_tree.Append(LogLeaf(row.commit));
     const std::string name = "log." + std::to_string(index) + ".";
     (*samples)[name + "header"] = row.header;
     (*samples)[name + "command"] = Bytes(result.commit.command);
@@ -201,13 +164,13 @@ void AddLog(Samples* samples) {
     (*samples)[name + "root"] = Bytes(log_tree.Root());
     (*samples)[name + "state_root"] = Bytes(result.commit.state_root);
     (*samples)[name + "request_body"] = Bytes(RequestBody(command.header));
-  }
+  });
   const RequestKey key = MakeRequestKey("alice", "r-1");
   (*samples)["request_key"] = std::string(key.begin(), key.end());
   (*samples)["record_key"] = Bytes(RecordKey("notes", "a"));
   (*samples)["collection_key"] = Bytes(CollectionKey("notes"));
   (*samples)["document_part"] = Bytes(DocumentPart("hello"));
-  (*samples)["record_commitment"] = Bytes(Prepare(Upsert()).record);
+  (*samples)["record_commitment"] = Bytes(Prepare(ExampleUpsert()).record);
   (*samples)["records_root"] = Bytes(machine.FindCollection("notes", 2)->StatsAt(2).records_root);
 
   SnapshotBasis basis;

@@ -6,12 +6,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "index/command.h"
-#include "index/commit_record.h"
-#include "index/log_tree.h"
 #include "index/search_receipt.h"
-#include "index/state_machine.h"
 #include "server/signing.h"
+#include "tests/golden/example_log.h"
 #include "tests/golden/golden_file.h"
 
 namespace stele::golden {
@@ -33,50 +30,12 @@ std::unique_ptr<server::SigningKey> Key() {
   return std::move(key).value();
 }
 
-Filter SomeFilter() {
-  Filter n;
-  n.kind = Filter::Kind::kCondition;
-  n.test = Filter::Test::kLess;
-  n.attribute = "n";
-  n.literals = {EncodeInt64(5)};
-  return n;
-}
-
-// The receipt of a search in the log of three entries that docs/format.md follows.
+// The receipt of a search in the example log.
 std::string MakeReceipt() {
   StateMachine machine;
   LogTree log_tree;
-  Operation operations[3];
-  operations[0].kind = OperationKind::kGenesis;
-  operations[0].rules_version = 1;
-  operations[1].kind = OperationKind::kCreateCollection;
-  operations[1].collection = "notes";
-  operations[1].config = {2, Metric::kL2, "About"};
-  operations[2].kind = OperationKind::kUpsert;
-  operations[2].collection = "notes";
-  operations[2].id = "a";
-  operations[2].vector = {65536, -1};
-  operations[2].attributes =
-      EncodeAttributes({{"n", EncodeInt64(1)}, {"tag", *EncodeString("red")}});
-  operations[2].document = "hello";
-  for (const Operation& operation : operations) {
-    const LogIndex index = machine.next_index();
-    Command command;
-    command.operations.push_back(Prepare(operation));
-    command.header.log_id = {0xa0, 0xa1, 0xa2};
-    command.header.term = 1;
-    command.header.timestamp_micros = static_cast<int64_t>(1'700'000'000'000'000 + index);
-    command.header.clock_micros = command.header.timestamp_micros;
-    if (index == 2) {
-      command.header.actor = "alice";
-      command.header.request_id = "r-1";
-      command.header.known_index = 1;
-      command.header.expected_state_index = 1;
-    }
-    Seal(command);
-    log_tree.Append(LogLeaf(EncodeCommitRecord(machine.Apply(index, command).commit)));
-  }
-  const Filter filter = SomeFilter();
+  ApplyExampleLog(&machine, &log_tree, [](const Command&, const ApplyResult&) {});
+  const Filter filter = ExampleCondition();
   const std::vector<int32_t> vector = {0, 65536};
   SearchQuery query;
   query.vector = vector;
@@ -103,16 +62,7 @@ TEST(ReceiptGoldenTest, TheTextIsFrozen) {
   ASSERT_EQ(receipt->hits.size(), 1u);
   // (1 - 0)^2 + (-2^-16 - 1)^2, times 2^32.
   EXPECT_EQ(receipt->hits[0].distance, (int64_t{1} << 32) + int64_t{65537} * 65537);
-  EXPECT_EQ(receipt->hits[0].record, Prepare([] {
-                                       Operation upsert;
-                                       upsert.id = "a";
-                                       upsert.vector = {65536, -1};
-                                       upsert.attributes = EncodeAttributes(
-                                           {{"n", EncodeInt64(1)}, {"tag", *EncodeString("red")}});
-                                       upsert.document = "hello";
-                                       return upsert;
-                                     }())
-                                         .record);
+  EXPECT_EQ(receipt->hits[0].record, Prepare(ExampleUpsert()).record);
 }
 
 TEST(ReceiptGoldenTest, TheExampleOfTheFormatDocumentIsTheFrozenText) {

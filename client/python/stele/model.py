@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, overload
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,18 @@ from stele.values import AttributeValue
 
 INT64_MAX = 2**63 - 1
 S = TypeVar("S", bound=np.generic)
+E = TypeVar("E", bound=enum.IntEnum)
+
+
+def _member(cls: Type[E], value: Union[str, int], prefix: str, field: str) -> E:
+    if isinstance(value, str):
+        found = cls.__members__.get(value.upper().removeprefix(prefix))
+    else:
+        found = next((m for m in cls if m == value and not isinstance(value, bool)), None)
+    if found is None:
+        names = ", ".join(repr(member.name.lower()) for member in cls)
+        raise InvalidArgument(f"{field}: {value!r} is none of {names}")
+    return found
 
 
 class Metric(enum.IntEnum):
@@ -32,13 +44,7 @@ class Metric(enum.IntEnum):
     @classmethod
     def parse(cls, value: Union[str, int, Metric]) -> Metric:
         """From a Metric, its number or its name in any case. Raises InvalidArgument."""
-        if isinstance(value, str):
-            found = cls.__members__.get(value.upper().removeprefix("METRIC_"))
-        else:
-            found = next((m for m in cls if m == value and not isinstance(value, bool)), None)
-        if found is None:
-            raise InvalidArgument(f"metric: {value!r} is none of 'l2', 'dot', 'cosine'")
-        return found
+        return _member(cls, value, "METRIC_", "metric")
 
 
 class ReceiptPolicy(enum.IntEnum):
@@ -51,13 +57,7 @@ class ReceiptPolicy(enum.IntEnum):
     @classmethod
     def parse(cls, value: Union[str, int, ReceiptPolicy]) -> ReceiptPolicy:
         """From a ReceiptPolicy, its number or its name in any case. Raises InvalidArgument."""
-        if isinstance(value, str):
-            found = cls.__members__.get(value.upper().removeprefix("RECEIPT_POLICY_"))
-        else:
-            found = next((p for p in cls if p == value and not isinstance(value, bool)), None)
-        if found is None:
-            raise InvalidArgument(f"receipts: {value!r} is none of 'off', 'signed', 'logged'")
-        return found
+        return _member(cls, value, "RECEIPT_POLICY_", "receipts")
 
 
 # ---- operations ----------------------------------------------------------------------------------
